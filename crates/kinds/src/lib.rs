@@ -1,0 +1,15 @@
+//! Every resource kind that is served: one file a kind, no IO.
+//!
+//! A kind is a [`Kind`]: its names, its scope, and a [`Strategy`] that defaults, validates and shows its objects.
+//! Objects are JSON documents ([`serde_json::Value`]); a strategy reads them through k8s-openapi's types where that
+//! helps, and never loses a field it does not know. What the fields of each type are (list keys, merge keys, required
+//! fields) is data in [`schema`].
+//!
+//! In reading order: [`field`] (errors that name a field), [`kind`] (what a kind is), [`schema`], then the kinds
+//! themselves, and [`registry`], which lists them all.
+
+pub mod field;
+pub mod kind;
+pub mod registry;
+
+pub use kind::{Column, Kind, Scope, Strategy, Subresource};

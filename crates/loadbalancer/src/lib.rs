@@ -1,0 +1,1 @@
+//! Load-balancer address pools and their announcement.

@@ -1,0 +1,1 @@
+//! nf_tables and conntrack over netlink: typed objects, batches, dumps.

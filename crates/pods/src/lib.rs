@@ -1,0 +1,1 @@
+//! Running Pods on a node: sandbox, images, containers, probes, exec and logs.

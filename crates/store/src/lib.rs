@@ -1,0 +1,1 @@
+//! Revisions, compare-and-swap, watch from a revision, compaction.

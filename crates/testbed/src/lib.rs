@@ -1,0 +1,1 @@
+//! Network namespaces, topologies, clients and servers for tests.

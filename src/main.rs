@@ -1,0 +1,3 @@
+//! Kubernetes Services, whole, in one binary.
+
+fn main() {}
