@@ -1,1 +1,2 @@
 //! The Kubernetes API over HTTPS: who, may they, decode, validate, commit, watch.
+pub mod pki;
