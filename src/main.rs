@@ -1,3 +1,10 @@
-//! Kubernetes Services, whole, in one binary.
+//! The binary: `portolan`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    portolan::run(std::env::args_os().collect())
+}

@@ -1,0 +1,236 @@
+//! The command line. What each flag means is said here, once: `--help` shows it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::Ipv4Net;
+
+/// Kubernetes Services, whole, in one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portolan",
+    version,
+    propagate_version = true,
+    after_help = "Begin with:\n  portolan up            a cluster of three nodes on this machine\n  portolan down          takes it down again; its objects stay\n  portolan down --purge  forgets them too"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What to log to standard error: error, warn, info, debug, trace, or a filter such as `dataplane=debug`.
+    #[arg(long, global = true, env = "PORTOLAN_LOG", default_value = "warn", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a cluster on this machine and stay until Ctrl-C.
+    Up(Up),
+    /// Take a cluster down: nothing of it stays in the kernel. Its objects stay on disk.
+    Down(Down),
+    /// Run the control plane alone: store, API server, controllers.
+    Server(Server),
+    /// Run a node alone: it joins a server.
+    Node(Node),
+    /// Load, list and remove the images that Pods run.
+    Image(Image),
+    /// End a node of a running cluster without a word, as a power cut would.
+    StopNode(NodeName),
+    /// Start a stopped node again.
+    StartNode(NodeName),
+    /// Print a completion script for a shell.
+    Completion {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Ranges and addresses of a cluster.
+#[derive(Debug, Clone, Args)]
+pub struct Ranges {
+    /// The range of cluster IPs. Its first address is the API's own, its tenth that of the DNS.
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
+    pub service_cidr: Ipv4Net,
+    /// The range of Pods' addresses. Each node gets a /24 of it.
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
+    pub pod_cidr: Ipv4Net,
+    /// The ports that Services of type NodePort are given.
+    #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767", value_parser = parse_port_range)]
+    pub node_port_range: (u16, u16),
+    /// The addresses that Services of type LoadBalancer are given: ranges FIRST-LAST or CIDRs, with commas between them.
+    #[arg(long, value_name = "RANGES", default_value = "172.30.0.200-172.30.0.250")]
+    pub load_balancer_pool: String,
+}
+
+/// `portolan up`
+#[derive(Debug, Clone, Args)]
+pub struct Up {
+    /// The cluster's name. Clusters of different names live side by side (give them different ranges and ports).
+    #[arg(long, default_value = "portolan")]
+    pub name: String,
+    /// How many nodes.
+    #[arg(long, default_value_t = 3)]
+    pub nodes: usize,
+    /// The zones, dealt out to the nodes in turn. Default: a, b, c.
+    #[arg(long, value_delimiter = ',', value_name = "ZONE,…")]
+    pub zones: Vec<String>,
+    /// Where objects, keys and images are kept. Default: /var/lib/portolan/NAME
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to write the administrator's kubeconfig. Default: kubeconfig in the data folder.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Where the API server answers.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:6443")]
+    pub api_address: SocketAddr,
+    /// Ranges and addresses.
+    #[command(flatten)]
+    pub ranges: Ranges,
+    /// The range of the nodes' own addresses; the first is the bridge's.
+    #[arg(long, value_name = "CIDR", default_value = "172.30.0.0/24")]
+    pub node_cidr: Ipv4Net,
+    /// Where names outside the cluster are asked for. Default: the name servers of /etc/resolv.conf.
+    #[arg(long, value_name = "IP[:PORT]", value_parser = parse_upstream)]
+    pub upstream_dns: Vec<SocketAddr>,
+    /// Return when the cluster is ready; it goes on in the background until `portolan down`.
+    #[arg(long)]
+    pub detach: bool,
+    /// Manifests to apply when the cluster is ready: YAML or JSON, a file, or - for standard input.
+    #[arg(short = 'f', long = "filename", value_name = "MANIFEST")]
+    pub manifests: Vec<PathBuf>,
+}
+
+/// `portolan down`
+#[derive(Debug, Clone, Args)]
+pub struct Down {
+    /// The cluster's name.
+    #[arg(long, default_value = "portolan")]
+    pub name: String,
+    /// Forget its objects, keys and images too.
+    #[arg(long)]
+    pub purge: bool,
+}
+
+/// `portolan server`
+#[derive(Debug, Clone, Args)]
+pub struct Server {
+    /// Where objects and keys are kept.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/portolan/server")]
+    pub data_dir: PathBuf,
+    /// Where the API server answers.
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:6443")]
+    pub api_address: SocketAddr,
+    /// The address at which nodes and Pods reach it. Default: that of --api-address.
+    #[arg(long, value_name = "IP")]
+    pub advertise_address: Option<Ipv4Addr>,
+    /// Where to write the administrator's kubeconfig. Default: kubeconfig in the data folder.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Write a kubeconfig with which this node may join, to NAME.kubeconfig in the data folder. May be repeated.
+    #[arg(long = "admit", value_name = "NAME=IP", value_parser = parse_admission)]
+    pub admitted: Vec<(String, Ipv4Addr)>,
+    /// Ranges and addresses.
+    #[command(flatten)]
+    pub ranges: Ranges,
+}
+
+/// `portolan node`
+#[derive(Debug, Clone, Args)]
+pub struct Node {
+    /// The node's name. Default: the machine's host name.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// How to reach the server, and as whom: the file that `portolan server --admit NAME=IP` writes.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: PathBuf,
+    /// The node's own address.
+    #[arg(long, value_name = "IP")]
+    pub address: Ipv4Addr,
+    /// The node's zone.
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// Where the node keeps its Pods' state.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/portolan/node")]
+    pub data_dir: PathBuf,
+    /// Where images are kept. Default: images in the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub image_dir: Option<PathBuf>,
+    /// The range of cluster IPs, as the server has it.
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
+    pub service_cidr: Ipv4Net,
+    /// The range of Pods' addresses, as the server has it.
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
+    pub pod_cidr: Ipv4Net,
+    /// Where names outside the cluster are asked for. Default: the name servers of /etc/resolv.conf.
+    #[arg(long, value_name = "IP[:PORT]", value_parser = parse_upstream)]
+    pub upstream_dns: Vec<SocketAddr>,
+    /// Run inside this network namespace (a path); used by `up`.
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub netns: Option<PathBuf>,
+}
+
+/// `portolan image`
+#[derive(Debug, Clone, Args)]
+pub struct Image {
+    /// The cluster's name.
+    #[arg(long, default_value = "portolan", global = true)]
+    pub name: String,
+    /// Where the cluster's objects are kept, if `up` was told so.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// What to do with images.
+    #[command(subcommand)]
+    pub action: ImageAction,
+}
+
+/// What can be done with images.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ImageAction {
+    /// Load every image of an archive (OCI layout or `docker save`).
+    Load {
+        /// The archive.
+        file: PathBuf,
+    },
+    /// List the images.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an image.
+    Rm {
+        /// Its name, as `list` shows it.
+        image: String,
+    },
+}
+
+/// A node of a running cluster.
+#[derive(Debug, Clone, Args)]
+pub struct NodeName {
+    /// The node: node-1, node-2, …
+    pub node: String,
+    /// The cluster's name.
+    #[arg(long, default_value = "portolan")]
+    pub name: String,
+}
+
+fn parse_port_range(text: &str) -> Result<(u16, u16), String> {
+    let parse = |t: &str| t.trim().parse::<u16>().map_err(|_| format!("{t:?} is no port; give FIRST-LAST, from 1 to 65535"));
+    let (first, last) = text.split_once('-').ok_or("give FIRST-LAST, such as 30000-32767")?;
+    Ok((parse(first)?, parse(last)?))
+}
+
+fn parse_upstream(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, 53));
+    }
+    text.parse().map_err(|_| format!("{text:?} is no address; give IP or IP:PORT, such as 192.168.1.1 or 192.168.1.1:5353"))
+}
+
+fn parse_admission(text: &str) -> Result<(String, Ipv4Addr), String> {
+    let (name, address) = text.split_once('=').ok_or("give NAME=IP, such as node-1=192.168.1.11")?;
+    let address = address.parse().map_err(|_| format!("{address:?} is no IPv4 address"))?;
+    Ok((name.to_owned(), address))
+}

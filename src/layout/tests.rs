@@ -1,0 +1,94 @@
+use super::*;
+
+fn wishes() -> Wishes {
+    Wishes {
+        name: "portolan".to_owned(),
+        nodes: 3,
+        zones: Vec::new(),
+        data_dir: None,
+        kubeconfig: None,
+        api_address: "127.0.0.1:6443".parse().unwrap(),
+        service_cidr: "10.96.0.0/16".parse().unwrap(),
+        pod_cidr: "10.244.0.0/16".parse().unwrap(),
+        node_cidr: "172.30.0.0/24".parse().unwrap(),
+        node_port_range: (30000, 32767),
+        load_balancer_pool: "172.30.0.200-172.30.0.250".to_owned(),
+    }
+}
+
+fn refusal(change: impl FnOnce(&mut Wishes)) -> String {
+    let mut w = wishes();
+    change(&mut w);
+    Layout::plan(&w).expect_err("it should be refused").to_string()
+}
+
+#[test]
+fn the_defaults_give_three_nodes_in_three_zones_after_the_bridge() {
+    let layout = Layout::plan(&wishes()).unwrap();
+    assert_eq!(layout.gateway.to_string(), "172.30.0.1");
+    let nodes: Vec<String> =
+        layout.nodes.iter().map(|n| format!("{} {} {} {} {}", n.name, n.zone, n.address, n.netns, n.link)).collect();
+    assert_eq!(
+        nodes,
+        [
+            "node-1 a 172.30.0.2 portolan-node-1 portolan-1",
+            "node-2 b 172.30.0.3 portolan-node-2 portolan-2",
+            "node-3 c 172.30.0.4 portolan-node-3 portolan-3",
+        ]
+    );
+    assert_eq!(layout.cluster_dns().to_string(), "10.96.0.10");
+    assert_eq!(layout.api_for_nodes().to_string(), "172.30.0.1:6443");
+    assert_eq!(layout.kubeconfig, Path::new("/var/lib/portolan/portolan/kubeconfig"));
+}
+
+#[test]
+fn zones_are_dealt_out_in_turn() {
+    let mut w = wishes();
+    w.nodes = 5;
+    w.zones = vec!["x".to_owned(), "y".to_owned()];
+    let zones: Vec<String> = Layout::plan(&w).unwrap().nodes.into_iter().map(|n| n.zone).collect();
+    assert_eq!(zones, ["x", "y", "x", "y", "x"]);
+}
+
+#[test]
+fn link_names_fit_the_kernel_and_differ_for_long_names_that_begin_alike() {
+    let named = |name: &str| {
+        let mut w = wishes();
+        w.name = name.to_owned();
+        w.nodes = 99;
+        Layout::plan(&w).unwrap()
+    };
+    let (one, two) = (named("a-very-long-cluster-name-one"), named("a-very-long-cluster-name-two"));
+    for link in one.nodes.iter().map(|n| &n.link).chain([&one.bridge]) {
+        assert!(link.len() <= 15, "{link}");
+    }
+    assert_ne!(one.bridge, two.bridge);
+}
+
+#[test]
+fn what_contradicts_itself_is_refused_with_its_cure() {
+    let rows: Vec<(&str, String, &str)> = vec![
+        ("no node", refusal(|w| w.nodes = 0), "--nodes 0: give a number from 1 to 100"),
+        ("name with a slash", refusal(|w| w.name = "../x".to_owned()), "give at most 40 of a-z, 0-9 and '-'"),
+        (
+            "pods in the Service range",
+            refusal(|w| w.pod_cidr = "10.96.128.0/17".parse().unwrap()),
+            "--service-cidr 10.96.0.0/16 overlaps --pod-cidr 10.96.128.0/17",
+        ),
+        ("host bits", refusal(|w| w.node_cidr = "172.30.0.1/24".parse().unwrap()), "say 172.30.0.0/24"),
+        ("node range too small", refusal(|w| w.node_cidr = "172.30.0.0/30".parse().unwrap()), "too small for 3 nodes"),
+        ("pod range too small", refusal(|w| w.pod_cidr = "10.244.0.0/23".parse().unwrap()), "needs a /24"),
+        ("Service range too small", refusal(|w| w.service_cidr = "10.96.0.0/29".parse().unwrap()), "a /28 is the least"),
+        ("node ports backwards", refusal(|w| w.node_port_range = (40, 30)), "give FIRST-LAST"),
+        (
+            "a node's address in the pool",
+            refusal(|w| w.load_balancer_pool = "172.30.0.3-172.30.0.9".to_owned()),
+            "172.30.0.3, which is the address of node-2",
+        ),
+        ("pool that is none", refusal(|w| w.load_balancer_pool = "all".to_owned()), "give FIRST-LAST or a CIDR"),
+    ];
+    for (name, got, want) in rows {
+        assert!(got.contains(want), "{name}: {got}");
+        assert!(!got.contains('\n'), "{name}: one line");
+    }
+}
