@@ -97,6 +97,9 @@ pub struct Up {
     /// Return when the cluster is ready; it goes on in the background until `portolan down`.
     #[arg(long)]
     pub detach: bool,
+    /// This is the process in the background that --detach started.
+    #[arg(long, hide = true)]
+    pub background: bool,
     /// Manifests to apply when the cluster is ready: YAML or JSON, a file, or - for standard input.
     #[arg(short = 'f', long = "filename", value_name = "MANIFEST")]
     pub manifests: Vec<PathBuf>,

@@ -11,6 +11,11 @@ impl Refusal {
     pub fn new(line: impl Into<String>) -> Self {
         Self(line.into())
     }
+
+    /// A refusal whose line was printed already.
+    pub fn silent() -> Self {
+        Self(String::new())
+    }
 }
 
 impl fmt::Display for Refusal {
