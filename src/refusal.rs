@@ -16,6 +16,11 @@ impl Refusal {
     pub fn silent() -> Self {
         Self(String::new())
     }
+
+    /// Whether its line was printed already.
+    pub fn is_silent(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl fmt::Display for Refusal {

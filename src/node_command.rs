@@ -1,0 +1,61 @@
+//! `portolan node`: a node alone. This is also the process that `up` starts, once for each node.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli;
+use crate::refusal::Refusal;
+use crate::{kubeconfig, preflight, server};
+
+/// How often a node renews its lease: the controller gives it up after four of these.
+const LEASE_RENEWAL: Duration = Duration::from_secs(1);
+
+/// Runs a node until it is told to end. Its Pods go on without it, as they do without a kubelet.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(args: cli::Node) -> Result<()> {
+    preflight::is_root()?;
+    preflight::has_nf_tables()?;
+    let name = match args.name {
+        Some(name) => name,
+        None => nix::unistd::gethostname()
+            .ok()
+            .and_then(|n| n.into_string().ok())
+            .ok_or_else(|| Refusal::new("this machine has no host name; give --name"))?
+            .to_lowercase(),
+    };
+    let credentials = kubeconfig::read(&args.kubeconfig).await?;
+    let upstream_dns = if args.upstream_dns.is_empty() { server::machine_resolvers() } else { args.upstream_dns };
+    let config = node::Config {
+        name,
+        address: args.address,
+        zone: args.zone,
+        pod_cidr: args.pod_cidr,
+        service_cidr: args.service_cidr,
+        cluster_dns: server::cluster_dns(args.service_cidr),
+        cluster_domain: server::CLUSTER_DOMAIN.to_owned(),
+        upstream_dns,
+        image_dir: args.image_dir.unwrap_or_else(|| args.data_dir.join("images")),
+        data_dir: args.data_dir,
+        program: std::env::current_exe().context("cannot tell where this program is")?,
+        authority_pem: credentials.authority_pem,
+        certificate_pem: credentials.certificate_pem,
+        key_pem: credentials.key_pem,
+        lease_renewal: LEASE_RENEWAL,
+    };
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let ends = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        ends.cancel();
+    });
+    node::run(config, credentials.client, stop).await.context("the node cannot go on")
+}
