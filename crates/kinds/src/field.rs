@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::schema::quoted;
+
 /// Where in an object a fault lies, as Kubernetes prints it: `spec.ports[0].nodePort`, `metadata.labels[app]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(String);
@@ -107,12 +109,21 @@ pub struct Error {
     pub value: Value,
     /// What would be right, in Kubernetes' words; may be empty.
     pub detail: String,
+    /// The value as Kubernetes prints it, where its type has an order of fields that a document does not keep.
+    pub printed: Option<String>,
 }
 
 impl Error {
     /// A fault with a value that is printed.
     pub fn new(kind: ErrorType, path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
-        Self { kind, path: path.clone(), value: value.into(), detail: detail.into() }
+        Self { kind, path: path.clone(), value: value.into(), detail: detail.into(), printed: None }
+    }
+
+    /// A fault whose value is printed in these words.
+    #[must_use]
+    pub fn printed_as(mut self, printed: impl Into<String>) -> Self {
+        self.printed = Some(printed.into());
+        self
     }
 
     /// `Invalid value: <value>: <detail>`
@@ -135,6 +146,27 @@ impl Error {
         Self::new(ErrorType::Forbidden, path, "", detail)
     }
 
+    /// `Too long: may not be more than <limit> bytes`
+    pub fn too_long(path: &Path, limit: usize) -> Self {
+        Self::new(ErrorType::TooLong, path, "", format!("may not be more than {limit} bytes"))
+    }
+
+    /// `Too many: <count>: must have at most <limit> items`
+    pub fn too_many(path: &Path, count: usize, limit: usize) -> Self {
+        let items = if limit == 1 { "item" } else { "items" };
+        Self::new(ErrorType::TooMany, path, count, format!("must have at most {limit} {items}"))
+    }
+
+    /// `Not found: <value>`
+    pub fn not_found(path: &Path, value: impl Into<Value>) -> Self {
+        Self::new(ErrorType::NotFound, path, value, "")
+    }
+
+    /// One `Invalid value` for each of the messages of a rule.
+    pub fn invalid_each(path: &Path, value: &str, messages: Vec<String>) -> Vec<Self> {
+        messages.into_iter().map(|message| Self::invalid(path, value, message)).collect()
+    }
+
     /// `Unsupported value: <value>: supported values: "a", "b"`
     pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
         let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
@@ -146,7 +178,11 @@ impl Error {
         let words = self.kind.words();
         let printed = match self.kind {
             ErrorType::Required | ErrorType::Forbidden | ErrorType::TooLong | ErrorType::Internal => words.to_owned(),
-            _ => format!("{words}: {}", self.value),
+            _ => match (&self.printed, &self.value) {
+                (Some(printed), _) => format!("{words}: {printed}"),
+                (None, Value::String(text)) => format!("{words}: {}", quoted(text)),
+                (None, value) => format!("{words}: {}", marshal(value)),
+            },
         };
         if self.detail.is_empty() { printed } else { format!("{printed}: {}", self.detail) }
     }
@@ -155,5 +191,23 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.body())
+    }
+}
+
+/// A value as Go's `json.Marshal` writes it: keys sorted, `<`, `>` and `&` escaped.
+pub fn marshal(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<_> = map.keys().collect();
+            keys.sort_unstable();
+            let fields: Vec<_> = keys
+                .into_iter()
+                .map(|k| format!("{}:{}", marshal(&Value::from(k.as_str())), marshal(&map[k])))
+                .collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(elements) => format!("[{}]", elements.iter().map(marshal).collect::<Vec<_>>().join(",")),
+        Value::String(_) => value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"),
+        other => other.to_string(),
     }
 }

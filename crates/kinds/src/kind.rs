@@ -1,8 +1,12 @@
 //! What the server needs to know of one kind.
 
+use std::sync::LazyLock;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
 use serde_json::Value;
 
-use crate::field;
+use crate::{documentation, field, names};
 
 /// Where objects of a kind live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,38 @@ pub struct Column {
     pub description: &'static str,
     /// 0 is shown always, more with `-o wide`.
     pub priority: i32,
+}
+
+impl Column {
+    /// `Name`, which every table has.
+    pub(crate) fn name() -> Self {
+        Self { format: "name", ..Self::field::<ObjectMeta>("Name", "name") }
+    }
+
+    /// `Age`, which nearly every table has.
+    pub(crate) fn age() -> Self {
+        Self::field::<ObjectMeta>("Age", "creationTimestamp")
+    }
+
+    /// A column of texts that shows a field, described as the field is.
+    pub(crate) fn field<T: JsonSchema>(name: &'static str, field: &str) -> Self {
+        Self::text(name, documentation::of::<T>(field))
+    }
+
+    /// A column of texts.
+    pub(crate) fn text(name: &'static str, description: &'static str) -> Self {
+        Self { name, kind: "string", format: "", description, priority: 0 }
+    }
+
+    /// The same column, of whole numbers.
+    pub(crate) fn integer(self) -> Self {
+        Self { kind: "integer", ..self }
+    }
+
+    /// The same column, shown with `-o wide` only.
+    pub(crate) fn wide(self) -> Self {
+        Self { priority: 1, ..self }
+    }
 }
 
 /// One kind of resource.
@@ -91,10 +127,24 @@ pub trait Strategy: Sync + Send {
         let _ = object;
     }
 
+    /// The faults of a name, in Kubernetes' words; none when it is good. `prefix`: it is one from which names are
+    /// generated. A DNS-1123 subdomain unless a kind says otherwise.
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        if prefix {
+            return names::dns1123_subdomain(&names::without_trailing_dash(name));
+        }
+        names::dns1123_subdomain(name)
+    }
+
     /// All faults of a new object, in Kubernetes' order.
     fn validate(&self, object: &Value) -> Vec<field::Error> {
         let _ = object;
         Vec::new()
+    }
+
+    /// The last touch, after validation and before the object is stored.
+    fn canonicalize(&self, object: &mut Value) {
+        let _ = object;
     }
 
     /// What an update of the main resource may not change is put back (status, most of all).
@@ -128,6 +178,27 @@ pub trait Strategy: Sync + Send {
         Vec::new()
     }
 
+    /// `Warning:` headers for an update of `/status`.
+    fn status_warnings(&self, new: &Value, old: &Value) -> Vec<String> {
+        let _ = (new, old);
+        Vec::new()
+    }
+
+    /// Whether a PUT to a name that does not exist creates the object.
+    fn allows_create_on_update(&self) -> bool {
+        false
+    }
+
+    /// Whether an update may leave `metadata.resourceVersion` out.
+    fn allows_unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// Whether DELETE answers with the object that was deleted, and not with a `Status`.
+    fn returns_deleted_object(&self) -> bool {
+        false
+    }
+
     /// `Warning:` headers for a create or an update.
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
         let _ = (new, old);
@@ -153,33 +224,34 @@ pub trait Strategy: Sync + Send {
 
     /// The table's columns, `Name` first.
     fn columns(&self) -> &'static [Column] {
-        NAME_AND_AGE
+        &NAME_AND_AGE
     }
 
     /// The cells of one object, one a column. `now` is in seconds since the epoch.
     fn row(&self, object: &Value, now: i64) -> Vec<Value> {
         vec![object["metadata"]["name"].clone(), Value::String(age(object, now))]
     }
+
+    /// The `conditions` of one object's row: what sets finished Pods apart in a table. Mostly none.
+    fn row_conditions(&self, object: &Value) -> Vec<Value> {
+        let _ = object;
+        Vec::new()
+    }
 }
 
 /// The columns of a kind without any of its own.
-pub const NAME_AND_AGE: &[Column] = &[
-    Column {
-        name: "Name",
-        kind: "string",
-        format: "name",
-        description: "Name must be unique within a namespace.",
-        priority: 0,
-    },
-    Column { name: "Age", kind: "string", format: "", description: "Time since the object was created.", priority: 0 },
-];
+pub static NAME_AND_AGE: LazyLock<Vec<Column>> = LazyLock::new(|| vec![Column::name(), Column::age()]);
 
 /// The age of an object as kubectl prints it: `5s`, `2m3s`, `4h`, `12d`.
 pub fn age(object: &Value, now: i64) -> String {
-    let Some(created) = object["metadata"]["creationTimestamp"].as_str() else { return "<unknown>".to_owned() };
-    match created.parse::<jiff::Timestamp>() {
-        Ok(t) => human_duration(now - t.as_second()),
-        Err(_) => "<unknown>".to_owned(),
+    since(&object["metadata"]["creationTimestamp"], now)
+}
+
+/// How long ago a time was, as kubectl prints it; `<unknown>` when it is none.
+pub fn since(time: &Value, now: i64) -> String {
+    match time.as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok()) {
+        Some(time) => human_duration(now - time.as_second()),
+        None => "<unknown>".to_owned(),
     }
 }
 

@@ -5,11 +5,24 @@
 //! helps, and never loses a field it does not know. What the fields of each type are (list keys, merge keys, required
 //! fields) is data in [`schema`].
 //!
-//! In reading order: [`field`] (errors that name a field), [`kind`] (what a kind is), [`schema`], then the kinds
-//! themselves, and [`registry`], which lists them all.
+//! In reading order: [`field`] (errors that name a field), [`kind`] (what a kind is), [`document`] (reading
+//! documents), the rules that kinds share ([`names`], [`addresses`], [`quantity`], [`labels`], [`metadata`]),
+//! [`schema`], then the kinds themselves, and [`registry`], which lists them all.
 
 pub mod field;
 pub mod kind;
+
+pub mod addresses;
+pub mod document;
+mod documentation;
+pub mod labels;
+pub mod metadata;
+pub mod names;
+pub mod quantity;
+
+pub mod service;
+
 pub mod registry;
+pub mod schema;
 
 pub use kind::{Column, Kind, Scope, Strategy, Subresource};

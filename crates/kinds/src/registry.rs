@@ -1,6 +1,7 @@
 //! The list of all kinds, in the order in which discovery names them.
 
 use crate::kind::Kind;
+use crate::service;
 
 /// All kinds that are served.
 pub fn all() -> &'static [&'static Kind] {
@@ -17,4 +18,7 @@ pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static Kind> {
     all().iter().copied().find(|k| k.kind == kind && k.api_version() == api_version)
 }
 
-static KINDS: &[&Kind] = &[];
+static KINDS: &[&Kind] = &[&service::KIND];
+
+#[cfg(test)]
+mod tests;
