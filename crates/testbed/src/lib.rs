@@ -5,7 +5,8 @@
 //! 2. [`namespace`] and [`lab`]: namespaces that vanish with the test, and the links between them.
 //! 3. [`isolation`]: a whole test, with the processes that it starts, in a network and mount namespace of its own.
 //! 4. [`server`] and [`client`]: who answers and who asks, over TCP and UDP.
-//! 5. [`wait`]: conditions with a deadline, never a sleep.
+//! 5. [`image`]: images made from installed programs.
+//! 6. [`wait`]: conditions with a deadline, never a sleep.
 //!
 //! Namespaces live as open files of the test's process. When it ends, in whatever way, the kernel takes them away
 //! with every link, address, rule and route in them. Only pinned ones have a name outside (`TESTBED_PIN=1` pins all).
@@ -24,6 +25,7 @@
 //! ```
 
 pub mod client;
+pub mod image;
 pub mod isolation;
 pub mod lab;
 pub mod namespace;
@@ -34,6 +36,7 @@ pub mod server;
 pub mod wait;
 
 pub use client::{Answer, ask_tcp, ask_tcp_from, ask_udp, ask_udp_from};
+pub use image::Image;
 pub use isolation::isolate;
 pub use lab::Lab;
 pub use namespace::{Link, Namespace};
