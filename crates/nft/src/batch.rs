@@ -15,7 +15,7 @@ use crate::table::Table;
 pub struct Batch {
     /// What is done.
     pub operations: Vec<Operation>,
-    /// Refused unless the rule set is still of this generation (`Socket::generation`).
+    /// Refused unless the rule set is still of this generation ([`crate::Socket::generation`]).
     pub generation: Option<u32>,
 }
 

@@ -6,28 +6,46 @@
 //! 3. [`expr`] and [`rule`]: the instructions of the kernel's small machine; rules print as nft prints them.
 //! 4. [`set`] and [`element`]: sets, maps and what is in them.
 //! 5. [`operation`] and [`batch`]: what a transaction is made of.
+//! 6. [`socket`]: the door to the kernel; [`commit`] and [`dump`] say what may fail there, [`monitor`] who else changed
+//!    something. [`netlink`] and [`wire`] are the format, [`encode`] and [`decode`] objects in it.
 //!
-//! Everything here is a plain value: comparable, printable, made without privileges.
+//! Up to 5 everything is a plain value: comparable, printable, made without privileges.
 
 pub mod batch;
 pub mod chain;
+pub mod commit;
+mod decode;
+pub mod dump;
 pub mod element;
+mod encode;
 pub mod expr;
+pub mod monitor;
+mod netlink;
 pub mod operation;
 pub mod rule;
 pub mod set;
+pub mod socket;
 pub mod table;
 mod text;
+mod userdata;
 pub mod value;
 pub mod verdict;
+mod wire;
 
 pub use batch::Batch;
 pub use chain::{BaseChain, Chain, ChainType, Hook, Policy};
+pub use commit::{CommitError, Refusal};
+pub use decode::DecodeError;
+pub use dump::{DumpError, Listed};
 pub use element::{Data, Element, Role};
+pub use encode::EncodeError;
 pub use expr::{Expr, Field, Register};
+pub use monitor::{Change, Monitor, Notification};
+pub use netlink::SocketError;
 pub use operation::{Object, ObjectId, Operation};
 pub use rule::Rule;
 pub use set::{Set, SetData, SetFlags};
+pub use socket::Socket;
 pub use table::{Family, Table, TableId};
 pub use value::{Type, Value};
 pub use verdict::Verdict;

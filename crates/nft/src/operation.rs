@@ -37,7 +37,7 @@ pub enum Object {
 pub enum ObjectId {
     /// A table, with everything in it.
     Table(TableId),
-    /// A chain. One with rules is refused unless the rules go too; one that is jumped to is refused.
+    /// A chain, with its rules. One that is jumped to is refused.
     Chain(TableId, Arc<str>),
     /// A set or map. One that a rule uses is refused.
     Set(TableId, Arc<str>),

@@ -267,6 +267,11 @@ impl Type {
         known.unwrap_or(Type::Other { id, len })
     }
 
+    /// The known type with nft's number.
+    pub(crate) fn with_id(id: u8) -> Option<Type> {
+        Type::KNOWN.into_iter().find(|known| known.id() == id)
+    }
+
     fn write(self, bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self, bytes) {
             (Type::Ipv4Addr, &[a, b, c, d]) => write!(f, "{}", Ipv4Addr::new(a, b, c, d)),
