@@ -1,0 +1,126 @@
+//! Where Services, namespaces and reverse names are kept.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::service::Service;
+use super::sharded::{Keyed, Sharded};
+use super::zones::Zones;
+
+/// A namespace exists when it was told of, or when a Service lives in it: the two are watched apart, and a Service
+/// must not be hidden because its namespace is heard of a moment later.
+pub(super) struct Namespace {
+    pub(super) name: Box<[u8]>,
+    pub(super) told: bool,
+    pub(super) services: u32,
+}
+
+/// The keys of the Services that an address leads back to, in order.
+#[derive(Clone)]
+pub(super) enum Referrers {
+    One(Arc<[u8]>),
+    /// Boxed so that the usual single referrer decides the size.
+    Many(Box<Several>),
+}
+
+/// More than one referrer.
+#[derive(Clone)]
+pub(super) struct Several(Box<[Arc<[u8]>]>);
+
+impl Referrers {
+    pub(super) fn as_slice(&self) -> &[Arc<[u8]>] {
+        match self {
+            Self::One(key) => std::slice::from_ref(key),
+            Self::Many(several) => &several.0,
+        }
+    }
+
+    /// `None` when there are no keys.
+    pub(super) fn new(keys: Vec<Arc<[u8]>>) -> Option<Self> {
+        match <[Arc<[u8]>; 1]>::try_from(keys) {
+            Ok([key]) => Some(Self::One(key)),
+            Err(keys) if keys.is_empty() => None,
+            Err(keys) => Some(Self::Many(Box::new(Several(keys.into())))),
+        }
+    }
+}
+
+/// An address and what it leads back to.
+pub(super) struct Reverse<A> {
+    pub(super) address: A,
+    pub(super) referrers: Referrers,
+}
+
+impl Keyed for Arc<Service> {
+    type Key = [u8];
+    fn key(&self) -> &[u8] {
+        Service::key(self)
+    }
+}
+
+impl Keyed for Namespace {
+    type Key = [u8];
+    fn key(&self) -> &[u8] {
+        &self.name
+    }
+}
+
+impl Keyed for Reverse<Ipv4Addr> {
+    type Key = Ipv4Addr;
+    fn key(&self) -> &Ipv4Addr {
+        &self.address
+    }
+}
+
+impl Keyed for Reverse<Ipv6Addr> {
+    type Key = Ipv6Addr;
+    fn key(&self) -> &Ipv6Addr {
+        &self.address
+    }
+}
+
+/// Everything that questions read. Changed by one writer at a time.
+pub(super) struct Tables {
+    pub(super) zones: Zones,
+    pub(super) services: Sharded<Arc<Service>>,
+    pub(super) namespaces: Sharded<Namespace>,
+    pub(super) v4: Sharded<Reverse<Ipv4Addr>>,
+    pub(super) v6: Sharded<Reverse<Ipv6Addr>>,
+    serial: AtomicU32,
+}
+
+impl Tables {
+    pub(super) fn new(zones: Zones, serial: u32) -> Self {
+        Self {
+            zones,
+            services: Sharded::new(),
+            namespaces: Sharded::new(),
+            v4: Sharded::new(),
+            v6: Sharded::new(),
+            serial: AtomicU32::new(serial),
+        }
+    }
+
+    /// The zone's serial number (RFC 1982: it wraps).
+    pub(super) fn serial(&self) -> u32 {
+        self.serial.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_change(&self) {
+        self.serial.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a namespace exists.
+    pub(super) fn has_namespace(&self, name: &[u8]) -> bool {
+        self.namespaces.read(name, |_| ()).is_some()
+    }
+
+    /// Reads what an address leads back to.
+    pub(super) fn referrers<R>(&self, address: IpAddr, look: impl FnOnce(&[Arc<[u8]>]) -> R) -> Option<R> {
+        match address {
+            IpAddr::V4(address) => self.v4.read(&address, |reverse| look(reverse.referrers.as_slice())),
+            IpAddr::V6(address) => self.v6.read(&address, |reverse| look(reverse.referrers.as_slice())),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The zones that the index answers for, and how.
+
+use std::net::IpAddr;
+
+use crate::name::Name;
+use crate::protocol::{NAME_MAX, rtype};
+use crate::query::AskedName;
+use crate::reply::{Pointer, Reply, Section, Spelled};
+
+use super::records::IndexError;
+
+/// What names of Pods by their addresses (`10-1-2-3.NAMESPACE.pod.ZONE`) stand for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PodNames {
+    /// Nothing: they do not exist.
+    Disabled,
+    /// The address that they spell, whether such a Pod exists or not, in every namespace that exists.
+    #[default]
+    Insecure,
+}
+
+/// Which names in reverse zones that nothing is known of are asked of upstream servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fallthrough {
+    /// None.
+    None,
+    /// Those of public addresses; private ones (RFC 1918, RFC 6303 and their kin) never leave.
+    #[default]
+    Public,
+    /// All.
+    All,
+}
+
+/// How the index answers.
+#[derive(Debug, Clone)]
+pub struct IndexOptions {
+    /// The cluster's domain.
+    pub zone: String,
+    /// Seconds for which a positive answer may be kept.
+    pub ttl: u32,
+    /// Seconds for which a denial may be kept.
+    pub negative_ttl: u32,
+    /// Reverse zones.
+    pub reverse_zones: Vec<String>,
+    /// What happens to reverse names that nothing is known of.
+    pub fallthrough: Fallthrough,
+    /// What names of Pods by their addresses stand for.
+    pub pods: PodNames,
+    /// Whether an endpoint without a hostname is named after its Pod.
+    pub endpoint_pod_names: bool,
+    /// Addresses of the zone's name server `ns.dns.ZONE`. Without any, the zone has no NS record.
+    pub name_servers: Vec<IpAddr>,
+    /// The zone's serial number at the start; each change adds one. Seconds since 1970 make it grow over restarts.
+    pub serial: u32,
+}
+
+impl Default for IndexOptions {
+    fn default() -> Self {
+        Self {
+            zone: "cluster.local".to_owned(),
+            ttl: 5,
+            negative_ttl: 1,
+            reverse_zones: vec!["in-addr.arpa".to_owned(), "ip6.arpa".to_owned()],
+            fallthrough: Fallthrough::default(),
+            pods: PodNames::default(),
+            endpoint_pod_names: false,
+            name_servers: Vec::new(),
+            serial: 1,
+        }
+    }
+}
+
+/// A zone's name and its place in names that lie in it.
+#[derive(Debug)]
+pub(super) struct Zone {
+    name: Name,
+    labels: usize,
+}
+
+impl Zone {
+    fn new(name: Name) -> Self {
+        Self { labels: name.label_count(), name }
+    }
+
+    pub(super) fn wire(&self) -> &[u8] {
+        self.name.wire()
+    }
+
+    /// How many labels of `name` stand before the zone, if it lies in it.
+    pub(super) fn labels_before(&self, name: &AskedName) -> Option<usize> {
+        name.labels_before(self.name.wire(), self.labels)
+    }
+}
+
+/// The cluster's zone, the reverse zones and what is common to answers in them.
+#[derive(Debug)]
+pub(super) struct Zones {
+    pub(super) cluster: Zone,
+    pub(super) reverse: Vec<Zone>,
+    pub(super) ttl: u32,
+    pub(super) negative_ttl: u32,
+    pub(super) fallthrough: Fallthrough,
+    pub(super) pods: PodNames,
+    pub(super) endpoint_pod_names: bool,
+    pub(super) name_servers: Vec<IpAddr>,
+}
+
+impl Zones {
+    pub(super) fn new(options: &IndexOptions) -> Result<Self, IndexError> {
+        let parse = |zone: &String| Name::parse(zone).map_err(|source| IndexError::Zone { zone: zone.clone(), source });
+        let cluster = parse(&options.zone)?;
+        // An endpoint's label, the Service's, its namespace's and "svc" take at most 64 + 64 + 64 + 4 octets.
+        if cluster.wire().len() > NAME_MAX - 196 {
+            return Err(IndexError::LongZone { zone: options.zone.clone() });
+        }
+        let mut reverse = Vec::with_capacity(options.reverse_zones.len());
+        for zone in &options.reverse_zones {
+            let name = parse(zone)?;
+            if !is_reverse(&name) {
+                return Err(IndexError::ReverseZone { zone: zone.clone() });
+            }
+            reverse.push(Zone::new(name));
+        }
+        // The longest zone that a name lies in vouches for it.
+        reverse.sort_by(|a, b| b.labels.cmp(&a.labels).then_with(|| a.name.cmp(&b.name)));
+        Ok(Self {
+            cluster: Zone::new(cluster),
+            reverse,
+            ttl: options.ttl,
+            negative_ttl: options.negative_ttl,
+            fallthrough: options.fallthrough,
+            pods: options.pods,
+            endpoint_pod_names: options.endpoint_pod_names,
+            name_servers: options.name_servers.clone(),
+        })
+    }
+
+    /// Writes the SOA record of the zone whose name starts `before` labels into the question.
+    pub(super) fn write_soa(&self, reply: &mut Reply<'_>, section: Section, zone: Pointer, serial: u32) {
+        let server = Spelled { labels: b"\x02ns\x03dns", rest: Some(zone) };
+        let mailbox = Spelled { labels: b"\x0ahostmaster", rest: Some(zone) };
+        let ttl = if section == Section::Answer { self.ttl } else { self.negative_ttl };
+        let length = server.length() + mailbox.length() + 20;
+        let Some(mut data) = reply.record(section, Spelled::at(zone), rtype::SOA, ttl, length) else {
+            return;
+        };
+        for name in [server, mailbox] {
+            let written = name.write(data);
+            data = &mut data[written..];
+        }
+        let (refresh, retry, expire) = (7200u32, 1800u32, 86_400u32);
+        for (field, value) in data.chunks_exact_mut(4).zip([serial, refresh, retry, expire, self.negative_ttl]) {
+            field.copy_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+fn is_reverse(name: &Name) -> bool {
+    [b"\x07in-addr\x04arpa\x00".as_slice(), b"\x03ip6\x04arpa\x00"].iter().any(|root| name.wire().ends_with(root))
+}
