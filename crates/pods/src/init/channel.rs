@@ -1,0 +1,80 @@
+//! The line between a parent and the child that has yet to execute: packets of a socket pair that is closed on exec,
+//! so that its end says that the program runs.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
+
+/// One packet's bound; a longer message is cut.
+const PACKET: usize = 16 * 1024;
+
+/// One end.
+pub struct Channel(OwnedFd);
+
+/// What came.
+pub struct Packet {
+    /// The bytes; none is the other end's farewell.
+    pub bytes: Vec<u8>,
+    /// A descriptor that came along.
+    pub fd: Option<OwnedFd>,
+}
+
+impl Channel {
+    /// Both ends, closed on exec.
+    pub fn pair() -> Result<(Self, Self), Errno> {
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        Ok((Self(a), Self(b)))
+    }
+
+    /// The end that was handed to this process as descriptor `fd`.
+    pub fn inherited(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Sends a packet, with a descriptor if given.
+    pub fn send(&self, bytes: &[u8], fd: Option<RawFd>) -> Result<(), Errno> {
+        let bytes = &bytes[..bytes.len().min(PACKET)];
+        let fds: Vec<RawFd> = fd.into_iter().collect();
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let rights = if fds.is_empty() { &[][..] } else { &rights[..] };
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], rights, flags, None).map(|_| ())
+    }
+
+    /// Waits for a packet.
+    pub fn receive(&self) -> Result<Packet, Errno> {
+        let mut bytes = vec![0; PACKET];
+        let mut space = cmsg_space!([RawFd; 1]);
+        let (length, fd) = {
+            let mut io = [IoSliceMut::new(&mut bytes)];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let message = retry(|| recvmsg::<()>(self.0.as_raw_fd(), &mut io, Some(&mut space), flags).map(|m| {
+                let fd = m.cmsgs().ok().and_then(|mut all| all.find_map(first_right));
+                (m.bytes, fd)
+            }))?;
+            message
+        };
+        bytes.truncate(length);
+        Ok(Packet { bytes, fd })
+    }
+}
+
+fn first_right(message: ControlMessageOwned) -> Option<OwnedFd> {
+    let ControlMessageOwned::ScmRights(fds) = message else { return None };
+    // SAFETY: the kernel made this descriptor for us when the packet was received, and nobody else owns it.
+    fds.first().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) })
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
