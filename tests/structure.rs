@@ -88,7 +88,9 @@ fn no_function_is_too_long() {
                 continue;
             }
             let close = format!("{}}}", " ".repeat(indent));
-            let length = source.lines[start..].iter().position(|l| *l == close || l.trim_end().ends_with(");") && l.len() - l.trim_start().len() == indent);
+            let length = source.lines[start..]
+                .iter()
+                .position(|l| *l == close || l.trim_end().ends_with(");") && l.len() - l.trim_start().len() == indent);
             if let Some(length) = length
                 && length + 1 > LONGEST_FUNCTION
             {
@@ -101,7 +103,8 @@ fn no_function_is_too_long() {
 
 fn is_function(line: &str) -> bool {
     let mut words = line.split_whitespace().skip_while(|w| {
-        w.starts_with("pub") || matches!(*w, "async" | "const" | "unsafe" | "extern" | "\"C\"" | "in" | "super)" | "crate)")
+        w.starts_with("pub")
+            || matches!(*w, "async" | "const" | "unsafe" | "extern" | "\"C\"" | "in" | "super)" | "crate)")
     });
     words.next() == Some("fn")
 }
@@ -154,7 +157,8 @@ fn references(source: &Source, modules: &BTreeSet<&[String]>) -> Vec<Vec<String>
             if line[..at].chars().last().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
                 continue;
             }
-            let text: String = line[at..].chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
+            let text: String =
+                line[at..].chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
             let mut base = source.module.clone();
             let mut rest: Vec<&str> = text.split("::").filter(|s| !s.is_empty()).collect();
             if rest.first() == Some(&"crate") {

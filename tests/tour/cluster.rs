@@ -128,6 +128,20 @@ impl Cluster {
         self.kubectl(&[&["exec", pod, "--"], command].concat())
     }
 
+    /// Loads an image with a shell and curl, and starts a Pod of it named `client` that waits to be told what to do.
+    pub fn start_client(&self, namespace: &str) {
+        let archive = Path::new("/tmp/tools.tar");
+        if !archive.exists() {
+            let mut image = testbed::Image::new();
+            image.busybox().unwrap().program("/usr/bin/curl").unwrap();
+            image.write(archive, "tools:latest", &["sleep", "100000"]).unwrap();
+            self.portolan(&["image", "load", "/tmp/tools.tar"]);
+        }
+        let flags = ["--image=tools", "--image-pull-policy=IfNotPresent"];
+        self.kubectl(&[&["-n", namespace, "run", "client"], &flags[..]].concat());
+        self.kubectl(&["-n", namespace, "wait", "pod/client", "--for=condition=Ready", "--timeout=60s"]);
+    }
+
     /// What a person would look at first, for a test that fails.
     fn state(&self) -> String {
         let mut text = String::new();
@@ -137,7 +151,11 @@ impl Cluster {
         }
         for log in fs::read_dir("/run/portolan/portolan/nodes").into_iter().flatten().flatten() {
             if log.path().extension().is_some_and(|e| e == "log") {
-                text.push_str(&format!("{}:\n{}", log.path().display(), fs::read_to_string(log.path()).unwrap_or_default()));
+                text.push_str(&format!(
+                    "{}:\n{}",
+                    log.path().display(),
+                    fs::read_to_string(log.path()).unwrap_or_default()
+                ));
             }
         }
         text
@@ -175,7 +193,8 @@ pub fn leftovers() -> Vec<String> {
         let path = process.path();
         let Ok(command) = fs::read_to_string(path.join("cmdline")) else { continue };
         let here = fs::read_link(path.join("ns/mnt")).is_ok_and(|n| n == own);
-        if here && command.contains("portolan") && path.file_name().unwrap() != std::process::id().to_string().as_str() {
+        if here && command.contains("portolan") && path.file_name().unwrap() != std::process::id().to_string().as_str()
+        {
             found.push(format!("process {}", command.replace('\0', " ")));
         }
     }
