@@ -1,1 +1,28 @@
 //! The controllers: each a pure plan and a thin runner.
+//!
+//! A controller makes the world what an object asks for: Pods for a ReplicaSet, slices for a Service. Each has a folder
+//! with `plan.rs`, which turns a snapshot into [`change::Change`]s without any IO, and `mod.rs`, which decides when to
+//! plan and applies the plan. What they share, in reading order:
+//!
+//! - [`objects`]: what is kept of each object; [`selector`]: which labels are selected.
+//! - [`cache`]: all objects of a kind, fed by [`reflect`], one watch a kind for all controllers.
+//! - [`queue`]: keys that wait for work.
+//! - [`change`]: what a plan wants done; [`write`] does it, [`events`] tells of it.
+//! - [`config`], [`caches`] and [`context`]: what all controllers are given.
+
+pub mod cache;
+pub mod caches;
+pub mod change;
+pub mod config;
+pub mod context;
+pub mod events;
+pub mod objects;
+pub mod queue;
+pub mod reflect;
+pub mod selector;
+pub mod write;
+
+pub mod endpointslice;
+
+#[cfg(test)]
+mod world;

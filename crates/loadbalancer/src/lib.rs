@@ -1,1 +1,3 @@
 //! Load-balancer address pools and their announcement.
+
+pub mod pool;

@@ -1,0 +1,196 @@
+//! The caches of all kinds that some controller reads, and their watches.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::{Cache, Cached, Index, Key};
+use crate::change::{Act, Change};
+use crate::objects::{Deployment, Lease, Meta, Node, Pod, ReplicaSet, pod};
+use crate::reflect;
+use crate::write::Written;
+
+/// The label of a slice that names its Service.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// The name of the ConfigMap that holds the cluster's root certificate, in every namespace.
+pub const ROOT_CA: &str = "kube-root-ca.crt";
+
+/// One cache a kind.
+#[derive(Default)]
+pub struct Caches {
+    /// Namespaces.
+    pub namespaces: Arc<Cache<Namespace>>,
+    /// Nodes.
+    pub nodes: Arc<Cache<Node>>,
+    /// Leases.
+    pub leases: Arc<Cache<Lease>>,
+    /// Pods.
+    pub pods: Arc<Cache<Pod>>,
+    /// Services.
+    pub services: Arc<Cache<Service>>,
+    /// Endpoints.
+    pub endpoints: Arc<Cache<Endpoints>>,
+    /// EndpointSlices.
+    pub slices: Arc<Cache<EndpointSlice>>,
+    /// ReplicaSets.
+    pub replica_sets: Arc<Cache<ReplicaSet>>,
+    /// Deployments.
+    pub deployments: Arc<Cache<Deployment>>,
+    /// ServiceAccounts.
+    pub service_accounts: Arc<Cache<ServiceAccount>>,
+    /// The ConfigMaps called [`ROOT_CA`], and no others.
+    pub root_cas: Arc<Cache<ConfigMap>>,
+}
+
+impl Caches {
+    /// Begins to watch. All handlers must be registered by now.
+    pub fn watch(&self, client: &Client, tasks: &TaskTracker, stop: &CancellationToken) {
+        let everything = watcher::Config::default();
+        let root_cas = everything.clone().fields(&format!("metadata.name={ROOT_CA}"));
+        follow(&self.namespaces, client, everything.clone(), tasks, stop);
+        follow(&self.nodes, client, everything.clone(), tasks, stop);
+        follow(&self.leases, client, everything.clone(), tasks, stop);
+        follow(&self.pods, client, everything.clone(), tasks, stop);
+        follow(&self.services, client, everything.clone(), tasks, stop);
+        follow(&self.endpoints, client, everything.clone(), tasks, stop);
+        follow(&self.slices, client, everything.clone(), tasks, stop);
+        follow(&self.replica_sets, client, everything.clone(), tasks, stop);
+        follow(&self.deployments, client, everything.clone(), tasks, stop);
+        follow(&self.service_accounts, client, everything, tasks, stop);
+        follow(&self.root_cas, client, root_cas, tasks, stop);
+    }
+
+    /// Waits until all are complete for the first time.
+    pub async fn synced(&self) {
+        tokio::join!(
+            self.namespaces.synced(),
+            self.nodes.synced(),
+            self.leases.synced(),
+            self.pods.synced(),
+            self.services.synced(),
+            self.endpoints.synced(),
+            self.slices.synced(),
+            self.replica_sets.synced(),
+            self.deployments.synced(),
+            self.service_accounts.synced(),
+            self.root_cas.synced(),
+        );
+    }
+
+    /// Waits until a change that was made is seen in the cache of its kind, if there is one.
+    pub async fn seen(&self, change: &Change, written: &Written) {
+        match change.resource.plural {
+            "namespaces" => seen(&self.namespaces, change, written).await,
+            "nodes" => seen(&self.nodes, change, written).await,
+            "pods" => seen(&self.pods, change, written).await,
+            "services" => seen(&self.services, change, written).await,
+            "endpoints" => seen(&self.endpoints, change, written).await,
+            "endpointslices" => seen(&self.slices, change, written).await,
+            "replicasets" => seen(&self.replica_sets, change, written).await,
+            "deployments" => seen(&self.deployments, change, written).await,
+            "serviceaccounts" => seen(&self.service_accounts, change, written).await,
+            "configmaps" if change.name == ROOT_CA => seen(&self.root_cas, change, written).await,
+            _ => {}
+        }
+    }
+}
+
+fn follow<K: Cached>(
+    cache: &Arc<Cache<K>>,
+    client: &Client,
+    config: watcher::Config,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    tasks.spawn(reflect::run(Api::all(client.clone()), config, cache.clone(), stop.clone()));
+}
+
+async fn seen<K: Cached>(cache: &Cache<K>, change: &Change, written: &Written) {
+    match &change.act {
+        Act::Delete(deletion) => {
+            if let Some(uid) = &deletion.uid {
+                cache.gone(&Key::new(&change.namespace, &change.name), uid).await;
+            }
+        }
+        // The answer to a binding or to `finalize` is not the object.
+        Act::Post(..) | Act::Put(..) => {}
+        _ => cache.seen(cache.mark(&written.resource_version)).await,
+    }
+}
+
+/// By whom an object is controlled; those of nobody are found under their namespace, for adoption.
+fn controller(object: &impl Meta) -> String {
+    match object.controller() {
+        Some(owner) => owner.uid.clone(),
+        None => orphans(object.namespace()),
+    }
+}
+
+/// The value of [`Index::Controller`] of the objects in a namespace that nobody controls.
+pub fn orphans(namespace: &str) -> String {
+    format!("{namespace}/")
+}
+
+impl Cached for Namespace {}
+impl Cached for Node {}
+impl Cached for Lease {}
+impl Cached for ServiceAccount {}
+impl Cached for ConfigMap {}
+
+impl Cached for Pod {
+    fn slim(&mut self) {
+        pod::slim(self);
+    }
+
+    fn index(&self, add: &mut dyn FnMut(Index, String)) {
+        add(Index::Controller, controller(self));
+        add(Index::Node, self.node_name().unwrap_or_default().to_owned());
+    }
+}
+
+impl Cached for ReplicaSet {
+    fn index(&self, add: &mut dyn FnMut(Index, String)) {
+        add(Index::Controller, controller(self));
+    }
+}
+
+impl Cached for Deployment {}
+
+impl Cached for Service {
+    fn index(&self, add: &mut dyn FnMut(Index, String)) {
+        let selector = self.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        if let Some((key, value)) = selector.and_then(|selector| selector.first_key_value()) {
+            add(Index::Selector, selector_pair(self.namespace(), key, value));
+        }
+    }
+}
+
+/// The value of [`Index::Selector`] of Services of a namespace that select this pair first of all.
+pub fn selector_pair(namespace: &str, key: &str, value: &str) -> String {
+    format!("{namespace}/{key}={value}")
+}
+
+impl Cached for EndpointSlice {
+    fn slim(&mut self) {
+        // Slices are written back whole, so all of their metadata stays but what the server keeps by itself.
+        self.metadata.managed_fields = None;
+    }
+
+    fn index(&self, add: &mut dyn FnMut(Index, String)) {
+        if let Some(service) = self.label(SERVICE_NAME) {
+            add(Index::Service, Key::new(self.namespace(), service).to_string());
+        }
+    }
+}
+
+impl Cached for Endpoints {
+    fn slim(&mut self) {
+        // As slices.
+        self.metadata.managed_fields = None;
+    }
+}

@@ -1,0 +1,43 @@
+//! What the controllers are told from outside.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use loadbalancer::pool::Pool;
+
+/// The settings of all controllers.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The addresses that Services of type LoadBalancer get; `None`: they get none, and are told so.
+    pub load_balancer_pool: Option<Pool>,
+    /// The certificate of the cluster's authority, in PEM, for the `kube-root-ca.crt` of every namespace.
+    pub ca_pem: String,
+    /// How long a node may be silent until it counts as lost. Kubernetes: 40 s.
+    pub node_grace: Duration,
+    /// How long a Pod may stay on a node that is lost or not ready, however long it tolerates that. Kubernetes has no
+    /// such cap, and admission gives each Pod 300 s.
+    pub eviction_after: Duration,
+    /// The range from which every node gets a part for its Pods; `None`: nodes bring theirs.
+    pub pod_cidr: Option<IpNet>,
+    /// The prefix length of each node's part.
+    pub node_mask: u8,
+    /// How many ended Pods are kept; 0: all.
+    pub terminated_pods: usize,
+    /// How many endpoints a slice has at most.
+    pub endpoints_per_slice: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            load_balancer_pool: None,
+            ca_pem: String::new(),
+            node_grace: Duration::from_secs(4),
+            eviction_after: Duration::from_secs(5),
+            pod_cidr: None,
+            node_mask: 24,
+            terminated_pods: 12_500,
+            endpoints_per_slice: 100,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Deployments and ReplicaSets: their templates stay whole documents.
+
+use k8s_openapi::api::apps::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Document, View};
+
+/// What is kept of a ReplicaSet.
+pub type ReplicaSet = View<v1::ReplicaSet, ReplicaSetSpec, ReplicaSetStatus>;
+/// What is kept of a Deployment.
+pub type Deployment = View<v1::Deployment, DeploymentSpec, DeploymentStatus>;
+
+/// The label that tells the Pods of a Deployment's ReplicaSets apart.
+pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// `spec` of a ReplicaSet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaSetSpec {
+    /// How many Pods there should be; the server's default is 1.
+    pub replicas: Option<i32>,
+    /// How long a Pod has to be ready to be available.
+    pub min_ready_seconds: Option<i32>,
+    /// Which Pods are its own.
+    pub selector: LabelSelector,
+    /// What its Pods look like.
+    #[serde(default)]
+    pub template: Template,
+}
+
+/// `status` of a ReplicaSet.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicaSetStatus {
+    /// Pods that are there.
+    pub replicas: i32,
+    /// Of those, with all labels of the template.
+    pub fully_labeled_replicas: Option<i32>,
+    /// Of those, ready.
+    pub ready_replicas: Option<i32>,
+    /// Of those, ready for `minReadySeconds`.
+    pub available_replicas: Option<i32>,
+    /// Pods that wait for their end.
+    pub terminating_replicas: Option<i32>,
+    /// The generation that this status is about.
+    pub observed_generation: Option<i64>,
+    /// `ReplicaFailure`
+    pub conditions: Option<Vec<v1::ReplicaSetCondition>>,
+}
+
+/// `spec` of a Deployment.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentSpec {
+    /// How many Pods there should be.
+    pub replicas: Option<i32>,
+    /// How long a Pod has to be ready to be available.
+    pub min_ready_seconds: Option<i32>,
+    /// Which Pods are its own.
+    pub selector: LabelSelector,
+    /// What its Pods look like.
+    #[serde(default)]
+    pub template: Template,
+    /// How old Pods are replaced by new ones.
+    pub strategy: Option<Strategy>,
+    /// How many old ReplicaSets are kept.
+    pub revision_history_limit: Option<i32>,
+    /// Whether nothing is rolled out.
+    pub paused: Option<bool>,
+    /// After how long without progress a rollout has failed.
+    pub progress_deadline_seconds: Option<i32>,
+}
+
+/// `spec.strategy` of a Deployment.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Strategy {
+    /// `RollingUpdate` or `Recreate`
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The bounds of a rolling update.
+    pub rolling_update: Option<RollingUpdate>,
+}
+
+/// `spec.strategy.rollingUpdate` of a Deployment.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollingUpdate {
+    /// How many Pods may be missing.
+    pub max_unavailable: Option<IntOrString>,
+    /// How many Pods may be too many.
+    pub max_surge: Option<IntOrString>,
+}
+
+/// `status` of a Deployment.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentStatus {
+    /// The generation that this status is about.
+    pub observed_generation: Option<i64>,
+    /// Pods that are there.
+    pub replicas: Option<i32>,
+    /// Of those, made from the present template.
+    pub updated_replicas: Option<i32>,
+    /// Of those, ready.
+    pub ready_replicas: Option<i32>,
+    /// Of those, ready for `minReadySeconds`.
+    pub available_replicas: Option<i32>,
+    /// Wanted Pods that are not available.
+    pub unavailable_replicas: Option<i32>,
+    /// Pods that wait for their end.
+    pub terminating_replicas: Option<i32>,
+    /// `Available`, `Progressing`, `ReplicaFailure`
+    pub conditions: Option<Vec<v1::DeploymentCondition>>,
+    /// How often the name of a new ReplicaSet was taken.
+    pub collision_count: Option<i32>,
+}
+
+/// A pod template without its `pod-template-hash`, so that templates that differ in nothing else are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    /// The document.
+    pub document: Document,
+    /// The label's value, if there is one.
+    pub hash: Option<Box<str>>,
+}
+
+impl Template {
+    /// Splits a template into the hash and the rest.
+    pub fn new(mut template: Value) -> Self {
+        let labels = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut);
+        let hash = labels.and_then(|labels| labels.remove(POD_TEMPLATE_HASH));
+        Self { document: Document::new(&template), hash: hash.as_ref().and_then(Value::as_str).map(Into::into) }
+    }
+
+    /// The whole template, with the hash if there is one.
+    pub fn value(&self) -> Value {
+        let mut template = self.document.value();
+        if let Some(hash) = &self.hash {
+            template["metadata"]["labels"][POD_TEMPLATE_HASH] = Value::from(&**hash);
+        }
+        template
+    }
+
+    /// The labels that its Pods get.
+    pub fn labels(&self) -> std::collections::BTreeMap<String, String> {
+        let template = self.value();
+        let labels = template.pointer("/metadata/labels").and_then(Value::as_object);
+        labels
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::new)
+    }
+}
+
+impl ReplicaSet {
+    /// `spec.replicas`, which the server defaults to 1.
+    pub fn replicas(&self) -> i32 {
+        self.spec.replicas.unwrap_or(1)
+    }
+}
+
+impl Deployment {
+    /// `spec.replicas`, which the server defaults to 1.
+    pub fn replicas(&self) -> i32 {
+        self.spec.replicas.unwrap_or(1)
+    }
+}

@@ -1,0 +1,130 @@
+//! Changes applied to the server.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Request;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::change::{Act, Change, Part};
+
+/// A write that has no answer after this long is given up.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the server said of the object that it wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Written {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its version; empty when it is gone.
+    pub resource_version: String,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// There is no such object.
+    #[error("{0}")]
+    NotFound(String),
+    /// The name is taken.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// The object is no longer what the plan was made from.
+    #[error("{0}")]
+    Conflict(String),
+    /// Nothing new is made in a namespace that is being deleted.
+    #[error("{0}")]
+    NamespaceTerminating(String),
+    /// The server refused it for another reason.
+    #[error("{message} ({code})")]
+    Refused {
+        /// The status code.
+        code: u16,
+        /// The server's message.
+        message: String,
+    },
+    /// There was no answer in time; whether it was made is not known.
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    TimedOut,
+    /// The request could not be made, or its answer not be read.
+    #[error("the request failed")]
+    Request(#[source] Box<kube::Error>),
+}
+
+/// Applies changes.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+}
+
+#[derive(Deserialize, Default)]
+struct Answer {
+    #[serde(default)]
+    metadata: Written,
+}
+
+impl Writer {
+    /// A writer that speaks through this client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Makes one change.
+    pub async fn apply(&self, change: &Change) -> Result<Written, WriteError> {
+        let request =
+            request(change).map_err(|error| WriteError::Request(Box::new(kube::Error::BuildRequest(error))))?;
+        match tokio::time::timeout(TIMEOUT, self.client.request::<Answer>(request)).await {
+            Ok(Ok(answer)) => Ok(answer.metadata),
+            Ok(Err(error)) => Err(classify(error)),
+            Err(_) => Err(WriteError::TimedOut),
+        }
+    }
+}
+
+fn classify(error: kube::Error) -> WriteError {
+    let kube::Error::Api(status) = error else { return WriteError::Request(Box::new(error)) };
+    let terminating = status
+        .details
+        .as_ref()
+        .is_some_and(|details| details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"));
+    match (status.code, status.reason.as_str()) {
+        (403, _) if terminating => WriteError::NamespaceTerminating(status.message),
+        (404, _) => WriteError::NotFound(status.message),
+        (409, "AlreadyExists") => WriteError::AlreadyExists(status.message),
+        (409, _) => WriteError::Conflict(status.message),
+        (code, _) => WriteError::Refused { code, message: status.message },
+    }
+}
+
+fn request(change: &Change) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
+    let request = Request::new(change.resource.path(&change.namespace));
+    let (post, patch) = (PostParams::default(), PatchParams::default());
+    let name = &change.name;
+    let bytes = |body: &Value| body.to_string().into_bytes();
+    match &change.act {
+        Act::Create(body) => request.create(&post, bytes(body)),
+        Act::Replace(body) => request.replace(name, &post, bytes(body)),
+        Act::Merge(Part::Main, body) => request.patch(name, &patch, &Patch::Merge(body)),
+        Act::Merge(Part::Status, body) => request.patch_subresource("status", name, &patch, &Patch::Merge(body)),
+        Act::Strategic(Part::Main, body) => request.patch(name, &patch, &Patch::Strategic(body)),
+        Act::Strategic(Part::Status, body) => {
+            request.patch_subresource("status", name, &patch, &Patch::Strategic(body))
+        }
+        Act::Post(subresource, body) => request.create_subresource(subresource, name, &post, bytes(body)),
+        Act::Put(subresource, body) => request.replace_subresource(subresource, name, &post, bytes(body)),
+        Act::Delete(deletion) => {
+            // kube's own parameters have no room for a resource version without a uid, nor for negative seconds.
+            let mut request = request.delete(name, &kube::api::DeleteParams::default())?;
+            *request.body_mut() = bytes(&deletion.options());
+            Ok(request)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
