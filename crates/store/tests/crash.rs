@@ -1,5 +1,7 @@
 //! A writer is killed with SIGKILL at random points, many times: what it was told is there, nothing is half there.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The store against a simple model of it: a map and a list.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

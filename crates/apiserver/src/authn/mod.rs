@@ -1,0 +1,72 @@
+//! Authentication: who asks, by a client certificate or a bearer token.
+//!
+//! Credentials that are wrong are refused with 401 even where anonymous requests would be let through: who shows a
+//! credential wants it to count.
+
+pub(crate) mod certificates;
+pub mod service_accounts;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::cache::Cache;
+use crate::config::StaticToken;
+use crate::identity::User;
+use certificates::Peer;
+use service_accounts::ServiceAccountTokens;
+
+/// The credentials are wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// SHA-256 of a secret: what is kept of tokens.
+pub(crate) fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// Knows who is who.
+pub(crate) struct Authenticator {
+    pub tokens: Vec<StaticToken>,
+    pub service_accounts: ServiceAccountTokens,
+    pub cache: Arc<Cache>,
+}
+
+impl Authenticator {
+    /// Who sends a request with these headers over a connection of this peer.
+    pub fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<User, Refused> {
+        match (bearer(headers), peer) {
+            (Some(token), _) => self.token(token?),
+            (None, Peer::Known(user)) => Ok(user.clone()),
+            (None, Peer::Refused) => Err(Refused),
+            (None, Peer::Unknown) => Ok(User::anonymous()),
+        }
+    }
+
+    fn token(&self, token: &str) -> Result<User, Refused> {
+        let hash = hash(token);
+        // All are compared, each in constant time, so that nothing is learnt from how long it takes.
+        let mut found = None;
+        for known in &self.tokens {
+            if bool::from(known.hash.ct_eq(&hash)) {
+                found = Some(&known.user);
+            }
+        }
+        match found {
+            Some(user) => Ok(user.clone()),
+            None => self.service_accounts.verify(token, &self.cache).ok_or(Refused),
+        }
+    }
+}
+
+/// The bearer token of a request: `None` without an `Authorization` header or with one of another scheme.
+fn bearer(headers: &HeaderMap) -> Option<Result<&str, Refused>> {
+    let header = headers.get(AUTHORIZATION)?;
+    let Ok(header) = header.to_str() else { return Some(Err(Refused)) };
+    let (scheme, token) = header.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(Ok(token))
+}

@@ -1,0 +1,262 @@
+//! Every object in memory, once; lists and watches read nothing else.
+//!
+//! One task ([`feed`](Cache::feed)) follows the store's batches in order and applies each under one lock, so that a
+//! reader sees every batch whole and the revision that it reads is exactly that of what it sees. Every kind keeps its
+//! newest events in a bounded run; a watch is a place in that run. A watch that falls behind the run's old end is told
+//! `410 Expired`: it is never waited for, and costs nothing while nothing happens.
+//!
+//! In reading order: [`object`] (one version of one object), [`table`] (the objects and events of a kind),
+//! [`selection`] (which objects a reader wants), here (all tables, their revision and who feeds them).
+
+pub(crate) mod object;
+pub(crate) mod selection;
+pub(crate) mod table;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinds::{Kind, registry};
+use parking_lot::RwLock;
+use store::event::Previous;
+use store::{Change, EventBatch, Store, WatchError};
+use tokio::sync::watch;
+
+use crate::keys::{self, Folders};
+use object::Object;
+use table::{Event, Table};
+
+/// All kinds' objects at one revision.
+pub(crate) struct Cache {
+    state: RwLock<State>,
+    folders: Folders,
+    revision: watch::Sender<u64>,
+    /// For each kind, how many events there have been: what watches wait for.
+    events: Box<[watch::Sender<u64>]>,
+}
+
+struct State {
+    revision: u64,
+    tables: Box<[Table]>,
+    /// Keys that are no objects: what the allocators have taken.
+    claims: BTreeSet<Box<str>>,
+}
+
+/// Why the cache cannot be filled.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] store::ReadError),
+    /// The store's log cannot be read.
+    #[error(transparent)]
+    Log(#[from] WatchError),
+    /// A record is no object.
+    #[error("the record {key} is no object")]
+    NoObject {
+        /// Its key.
+        key: String,
+        /// What the decoder says.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Objects of one kind, and the revision at which they are so.
+pub(crate) struct Listed {
+    pub objects: Vec<Arc<Object>>,
+    pub revision: u64,
+}
+
+/// What a watch reads next.
+pub(crate) enum Next {
+    /// These events, and the place after them. When there are none, everything up to `revision` has been told.
+    Events { events: Vec<Arc<Event>>, place: u64, revision: u64 },
+    /// They are gone.
+    Expired,
+}
+
+impl Cache {
+    /// Reads every record of the store, and of its log what still fits. Blocks on the disk.
+    pub async fn load(store: &Store) -> Result<Self, CacheError> {
+        let kinds = registry::all();
+        let folders = Folders::of_registry();
+        let mut tables: Box<[Table]> = kinds.iter().map(|_| Table::default()).collect();
+        let mut claims = BTreeSet::new();
+        let mut fault = None;
+        let revision = store.load(|record| match folders.locate(&record.key) {
+            None => {
+                claims.insert(record.key.into());
+            }
+            Some((i, _, _)) => match Object::from_stored(kinds[i], &record.value, record.mod_revision) {
+                Ok(object) => tables[i].fill(object),
+                Err(source) => fault = Some(CacheError::NoObject { key: record.key, source }),
+            },
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let compacted = store.compacted()?;
+        let state = RwLock::new(State { revision, tables, claims });
+        let events = kinds.iter().map(|_| watch::Sender::new(0)).collect();
+        let cache = Self { state, folders, revision: watch::Sender::new(revision), events };
+        cache.recall(store, compacted, revision).await?;
+        Ok(cache)
+    }
+
+    /// Fills the kinds' events from the store's log, so that watches go on where they were after a restart.
+    async fn recall(&self, store: &Store, compacted: u64, revision: u64) -> Result<(), CacheError> {
+        for table in &mut self.state.write().tables {
+            table.forget_before(compacted);
+        }
+        let mut log = store.watch(compacted);
+        for _ in compacted..revision {
+            let batch = log.next().await?;
+            let mut before: HashMap<&str, &Previous> = HashMap::new();
+            before.extend(batch.events.iter().filter_map(|e| Some((e.key.as_str(), e.previous.as_ref()?))));
+            for (i, mut event) in self.read(&batch)? {
+                if let Some(object) = event.current.as_ref().or(event.gone.as_ref()) {
+                    let key = keys::object(registry::all()[i], &object.namespace, &object.name);
+                    let previous = before.get(key.as_str()).map(|p| decode(i, &key, &p.value, p.mod_revision));
+                    event.previous = previous.transpose()?;
+                }
+                self.state.write().tables[i].remember(event);
+            }
+        }
+        let state = self.state.read();
+        for (table, told) in state.tables.iter().zip(&self.events) {
+            told.send_replace(table.end());
+        }
+        Ok(())
+    }
+
+    /// Follows the store from where [`Cache::load`] left it until the store is closed.
+    pub async fn feed(&self, store: &Store) -> Result<(), CacheError> {
+        let mut log = store.watch(self.revision());
+        loop {
+            match log.next().await {
+                Ok(batch) => self.apply(&batch)?,
+                Err(WatchError::Closed) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Reads the events of a batch, without what was there before them.
+    fn read(&self, batch: &EventBatch) -> Result<Vec<(usize, Event)>, CacheError> {
+        let mut events = Vec::with_capacity(batch.events.len());
+        for event in &batch.events {
+            let Some((i, _, _)) = self.folders.locate(&event.key) else { continue };
+            let object = |value: &[u8]| decode(i, &event.key, value, batch.revision);
+            let (current, gone) = match (&event.change, &event.previous) {
+                (Change::Put { value, .. }, _) => (Some(object(value)?), None),
+                // The last state of an object that is gone bears the revision at which it went.
+                (Change::Delete, Some(previous)) => (None, Some(object(&previous.value)?)),
+                (Change::Delete, None) => continue,
+            };
+            events.push((i, Event { revision: batch.revision, current, previous: None, gone }));
+        }
+        Ok(events)
+    }
+
+    fn apply(&self, batch: &EventBatch) -> Result<(), CacheError> {
+        let events = self.read(batch)?;
+        let mut state = self.state.write();
+        for event in batch.events.iter().filter(|e| self.folders.locate(&e.key).is_none()) {
+            match event.change {
+                Change::Put { .. } => state.claims.insert(event.key.as_str().into()),
+                Change::Delete => state.claims.remove(event.key.as_str()),
+            };
+        }
+        let mut touched = Vec::with_capacity(events.len());
+        for (i, event) in events {
+            touched.push((i, state.tables[i].apply(event)));
+        }
+        state.revision = batch.revision;
+        drop(state);
+        for (i, place) in touched {
+            self.events[i].send_replace(place);
+        }
+        self.revision.send_replace(batch.revision);
+        Ok(())
+    }
+
+    /// The revision of what readers see.
+    pub fn revision(&self) -> u64 {
+        *self.revision.borrow()
+    }
+
+    /// Waits until readers see `revision`; `false` when that took longer than `patience`.
+    pub async fn reach(&self, revision: u64, patience: Duration) -> bool {
+        let mut seen = self.revision.subscribe();
+        matches!(tokio::time::timeout(patience, seen.wait_for(|r| *r >= revision)).await, Ok(Ok(_)))
+    }
+
+    /// One object.
+    pub fn get(&self, kind: &'static Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.state.read().tables[index(kind)].get(&keys::inside(namespace, name))
+    }
+
+    /// The objects of a kind, those of one namespace or all (`""`), in the order of their keys.
+    pub fn list(&self, kind: &'static Kind, namespace: &str) -> Listed {
+        let state = self.state.read();
+        Listed { objects: state.tables[index(kind)].list(namespace), revision: state.revision }
+    }
+
+    /// The objects of a kind as they were at `revision`; `None` when that is not known any more.
+    pub fn list_at(&self, kind: &'static Kind, namespace: &str, revision: u64) -> Option<Vec<Arc<Object>>> {
+        self.state.read().tables[index(kind)].list_at(namespace, revision)
+    }
+
+    /// The objects of a kind and the place after them from which a watch goes on.
+    pub fn list_and_place(&self, kind: &'static Kind, namespace: &str) -> (Listed, u64) {
+        let state = self.state.read();
+        let table = &state.tables[index(kind)];
+        (Listed { objects: table.list(namespace), revision: state.revision }, table.end())
+    }
+
+    /// The place of the first event after `revision`; `None` when events after it are gone.
+    pub fn place_after(&self, kind: &'static Kind, revision: u64) -> Option<u64> {
+        self.state.read().tables[index(kind)].place_after(revision)
+    }
+
+    /// At most `limit` events from `place` on.
+    pub fn next(&self, kind: &'static Kind, place: u64, limit: usize) -> Next {
+        let state = self.state.read();
+        match state.tables[index(kind)].from(place, limit) {
+            Some(events) => {
+                let place = place + events.len() as u64;
+                Next::Events { events, place, revision: state.revision }
+            }
+            None => Next::Expired,
+        }
+    }
+
+    /// Told each time something happens to an object of this kind: how many events there have been.
+    pub fn subscribe(&self, kind: &'static Kind) -> watch::Receiver<u64> {
+        self.events[index(kind)].subscribe()
+    }
+
+    /// Whether this key, which is no object's, has a record.
+    pub fn is_claimed(&self, key: &str) -> bool {
+        self.state.read().claims.contains(key)
+    }
+
+    /// How many objects there are of each kind.
+    pub fn sizes(&self) -> Vec<(&'static Kind, usize)> {
+        let state = self.state.read();
+        registry::all().iter().copied().zip(state.tables.iter().map(Table::len)).collect()
+    }
+}
+
+/// The place of a kind in the registry.
+fn index(kind: &'static Kind) -> usize {
+    // Every `&'static Kind` comes from the registry; there are too few to make a map of.
+    registry::all().iter().position(|k| std::ptr::eq(*k, kind)).unwrap_or_default()
+}
+
+fn decode(index: usize, key: &str, value: &[u8], revision: u64) -> Result<Arc<Object>, CacheError> {
+    Object::from_stored(registry::all()[index], value, revision)
+        .map(Arc::new)
+        .map_err(|source| CacheError::NoObject { key: key.to_owned(), source })
+}

@@ -1,0 +1,191 @@
+//! From a request to an answer: who, may they, what; never a panic, never without an end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
+
+use crate::api::Api;
+use crate::authn::Authenticator;
+use crate::authn::certificates::Peer;
+use crate::authz::{self, Attributes, Authorizer};
+use crate::identity::User;
+use crate::query::Query;
+use crate::request::RequestInfo;
+use crate::response::{self, Body};
+use crate::routes;
+use crate::status::Status;
+
+/// The largest body of a request, in bytes.
+const BODY_LIMIT: usize = 3 << 20;
+/// How long a request may take that is no watch and no stream.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How many requests are worked on at a time.
+const IN_FLIGHT: usize = 600;
+
+/// What every connection shares.
+pub(crate) struct Front {
+    pub api: Arc<Api>,
+    pub authenticator: Authenticator,
+    pub authorizer: Authorizer,
+    pub in_flight: Semaphore,
+}
+
+impl Front {
+    pub fn new(api: Arc<Api>, authenticator: Authenticator) -> Self {
+        let authorizer = Authorizer { bindings: authz::policy::BINDINGS };
+        Self { api, authenticator, authorizer, in_flight: Semaphore::new(IN_FLIGHT) }
+    }
+}
+
+/// Who sends the requests.
+#[derive(Clone)]
+enum Sender {
+    /// Whoever the credentials say.
+    Peer(Peer),
+    /// Always this user, whatever the credentials.
+    User(User),
+}
+
+/// Answers requests. A `tower` service too, so that a client in the same process needs no connection.
+#[derive(Clone)]
+pub struct Handler {
+    front: Arc<Front>,
+    sender: Sender,
+}
+
+/// A request as the verbs see it.
+pub(crate) struct Asked {
+    pub info: RequestInfo,
+    pub user: User,
+    pub query: Query,
+    pub parts: Parts,
+    pub body: Bytes,
+}
+
+impl Handler {
+    /// For the requests of a connection.
+    pub(crate) fn of_peer(front: Arc<Front>, peer: Peer) -> Self {
+        Self { front, sender: Sender::Peer(peer) }
+    }
+
+    /// For requests that are all this user's.
+    pub(crate) fn of_user(front: Arc<Front>, user: User) -> Self {
+        Self { front, sender: Sender::User(user) }
+    }
+
+    /// The same with requests that are all this user's.
+    #[must_use]
+    pub fn acting_as(&self, user: User) -> Self {
+        Self::of_user(self.front.clone(), user)
+    }
+
+    /// Answers a request.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<response::BodyError>,
+    {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answered = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
+        let response = answered.unwrap_or_else(|_| {
+            tracing::error!(%method, path, "a request made the server panic");
+            Err(Status::internal("This request caused apiserver to panic. Look in the logs for details."))
+        });
+        let mut response = response.unwrap_or_else(|status| response::refusal(&status));
+        if method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        tracing::debug!(%method, path, code = response.status().as_u16(), "answered");
+        response
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<response::BodyError>,
+    {
+        let (parts, body) = request.into_parts();
+        let query = Query::parse(parts.uri.query());
+        let info = self.info(&parts, &query);
+        let user = self.user(&parts)?;
+        let wanted = Attributes::from(&info);
+        if !self.front.authorizer.allows(&user, &wanted) {
+            return Err(authz::refusal(&user, &wanted));
+        }
+        if routes::is_long_running(&info) {
+            let asked = Asked { info, user, query, parts, body: Bytes::new() };
+            return routes::answer(&self.front, asked).await;
+        }
+        let Ok(_permit) = self.front.in_flight.try_acquire() else {
+            return Err(Status::too_many_requests("too many requests, please try again later.", 1));
+        };
+        let work = async {
+            let body = read_body(body).await?;
+            routes::answer(&self.front, Asked { info, user, query, parts, body }).await
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
+            Err(Status::timeout("request did not complete within the allotted timeout", Vec::new(), 0))
+        })
+    }
+
+    fn info(&self, parts: &Parts, query: &Query) -> RequestInfo {
+        let watch = query.flag("watch").unwrap_or_default();
+        let one = query.get("fieldSelector").and_then(|s| s.split(',').find_map(|f| f.strip_prefix("metadata.name=")));
+        RequestInfo::parse(&parts.method, parts.uri.path(), watch, one.map(|n| n.trim_start_matches('=')))
+    }
+
+    fn user(&self, parts: &Parts) -> Result<User, Status> {
+        let user = match &self.sender {
+            Sender::User(user) => user.clone(),
+            Sender::Peer(peer) => {
+                let known = self.front.authenticator.authenticate(peer, &parts.headers);
+                known.map_err(|_| Status::unauthorized())?
+            }
+        };
+        crate::impersonation::apply(&self.front.authorizer, user, &parts.headers)
+    }
+}
+
+async fn read_body<B>(body: B) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<response::BodyError>,
+{
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Status::too_large(format!("Request entity too large: limit is {BODY_LIMIT}")))
+        }
+        Err(error) => Err(Status::bad_request(format!("unable to read the body: {error}"))),
+    }
+}
+
+impl<B> tower::Service<Request<B>> for Handler
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<response::BodyError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let handler = self.clone();
+        Box::pin(async move { Ok(handler.handle(request).await) })
+    }
+}

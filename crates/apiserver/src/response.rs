@@ -1,0 +1,224 @@
+//! Answers: bodies that are sent as they come, and the headers that go with them.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures::Stream;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::{Frame, SizeHint};
+
+use crate::cache::object::Object;
+use crate::status::Status;
+
+/// Why a body breaks off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How much of a list is put together at a time, in bytes.
+const CHUNK: usize = 64 << 10;
+
+/// The body of an answer.
+pub struct Body(Inner);
+
+enum Inner {
+    Whole(Option<Bytes>),
+    List(ListBody),
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>),
+}
+
+impl Body {
+    /// A body without bytes.
+    pub fn empty() -> Self {
+        Self(Inner::Whole(None))
+    }
+
+    /// A body that is there at once.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self(Inner::Whole(if bytes.is_empty() { None } else { Some(bytes) }))
+    }
+
+    /// A body that comes bit by bit.
+    pub fn stream(stream: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Self {
+        Self(Inner::Stream(Box::pin(stream)))
+    }
+
+    /// All of a body that is not a stream.
+    pub(crate) fn into_whole(self) -> Bytes {
+        match self.0 {
+            Inner::Whole(bytes) => bytes.unwrap_or_default(),
+            Inner::List(mut list) => {
+                let mut out = BytesMut::new();
+                while let Some(chunk) = list.chunk() {
+                    out.extend_from_slice(&chunk);
+                }
+                out.freeze()
+            }
+            Inner::Stream(_) => Bytes::new(),
+        }
+    }
+
+    /// The objects of a list, between `head` and `tail`, each after what `item` makes of it.
+    pub(crate) fn list(head: Bytes, objects: Vec<Arc<Object>>, tail: Bytes, item: ItemForm) -> Self {
+        let commas = objects.len().saturating_sub(1);
+        let items: usize = objects.iter().map(|o| item.length(o)).sum();
+        let left = (head.len() + items + commas + tail.len()) as u64;
+        Self(Inner::List(ListBody { head, objects: objects.into(), tail, item, left, first: true }))
+    }
+}
+
+/// What a list shows of each object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ItemForm {
+    /// All but kind and version.
+    Object,
+    /// The metadata, as a `PartialObjectMetadata`.
+    Metadata,
+}
+
+/// What comes before an object's metadata when only that is shown.
+pub(crate) const METADATA_HEAD: &str =
+    "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":";
+
+impl ItemForm {
+    fn length(self, object: &Object) -> usize {
+        match self {
+            Self::Object => 1 + object.item().len(),
+            Self::Metadata => METADATA_HEAD.len() + object.metadata().len() + 1,
+        }
+    }
+
+    fn write(self, object: &Object, out: &mut BytesMut) {
+        match self {
+            Self::Object => {
+                out.extend_from_slice(b"{");
+                out.extend_from_slice(object.item());
+            }
+            Self::Metadata => {
+                out.extend_from_slice(METADATA_HEAD.as_bytes());
+                out.extend_from_slice(object.metadata());
+                out.extend_from_slice(b"}");
+            }
+        }
+    }
+}
+
+/// Puts a list together as it is read: at no time is there more of it than a chunk.
+struct ListBody {
+    head: Bytes,
+    objects: VecDeque<Arc<Object>>,
+    tail: Bytes,
+    item: ItemForm,
+    /// Bytes that have not been read.
+    left: u64,
+    first: bool,
+}
+
+impl ListBody {
+    fn chunk(&mut self) -> Option<Bytes> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut out = BytesMut::with_capacity(CHUNK.min(usize::try_from(self.left).unwrap_or(CHUNK)));
+        out.extend_from_slice(&std::mem::take(&mut self.head));
+        while out.len() < CHUNK {
+            let Some(object) = self.objects.pop_front() else {
+                out.extend_from_slice(&std::mem::take(&mut self.tail));
+                break;
+            };
+            if !std::mem::take(&mut self.first) {
+                out.extend_from_slice(b",");
+            }
+            self.item.write(&object, &mut out);
+        }
+        self.left = self.left.saturating_sub(out.len() as u64);
+        Some(out.freeze())
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Inner::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Inner::List(list) => Poll::Ready(list.chunk().map(|b| Ok(Frame::data(b)))),
+            Inner::Stream(stream) => stream.as_mut().poll_next(context).map(|n| n.map(|r| r.map(Frame::data))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Whole(bytes) => bytes.is_none(),
+            Inner::List(list) => list.left == 0,
+            Inner::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Inner::List(list) => SizeHint::with_exact(list.left),
+            Inner::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// JSON with this status.
+pub(crate) fn json(code: StatusCode, body: Body) -> Response<Body> {
+    typed(code, "application/json", body)
+}
+
+/// Text with this status.
+pub(crate) fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    typed(code, "text/plain; charset=utf-8", Body::whole(body))
+}
+
+/// Anything.
+pub(crate) fn typed(code: StatusCode, media_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// A refusal.
+pub(crate) fn refusal(status: &Status) -> Response<Body> {
+    let mut response = json(status.code, Body::whole(status.encode()));
+    let seconds = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
+    if seconds > 0 {
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Adds a `Warning: 299 - "…"` for each text, once.
+pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
+    const WARNING: HeaderName = http::header::WARNING;
+    let mut told: Vec<&str> = Vec::new();
+    for warning in warnings {
+        if told.contains(&warning.as_str()) {
+            continue;
+        }
+        told.push(warning);
+        let quoted: String = warning.chars().filter(|c| !c.is_control()).flat_map(escape).collect();
+        // Only control characters cannot be in a header, and there are none left.
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+}
+
+fn escape(c: char) -> impl Iterator<Item = char> {
+    let backslash = matches!(c, '"' | '\\').then_some('\\');
+    backslash.into_iter().chain(std::iter::once(c))
+}

@@ -1,0 +1,147 @@
+//! POST: a new object.
+
+use http::Response;
+use kinds::document::{at, remove, set, text};
+use kinds::{Kind, metadata};
+use rand::Rng;
+use serde_json::Value;
+
+use super::write::{self, Commit, Place, Written, check_namespace};
+use super::{Call, decode};
+use crate::admission;
+use crate::alloc;
+use crate::alloc::claims::Claims;
+use crate::api::{self, Api};
+use crate::cache::object::Object;
+use crate::query::WriteOptions;
+use crate::response::Body;
+use crate::status::Status;
+
+/// The letters and digits of generated names: none that make words or are mistaken for one another.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// How many of them a generated name ends with.
+const RANDOM: usize = 5;
+/// How long a generated name may be.
+const NAME_LIMIT: usize = 63;
+/// How many generated names are tried.
+const NAMES: usize = 8;
+/// How often an allocation that somebody else took meanwhile is made again.
+const ALLOCATIONS: usize = 64;
+
+/// Answers a POST.
+pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {
+    let options = call.write_options("CreateOptions")?;
+    let (mut document, mut warnings) = decode::body(call, &options)?;
+    let namespace = text(at(&document, "metadata"), "namespace").to_owned();
+    check_namespace(&call.info.namespace, &namespace, &mut document)?;
+    let mut written = create(&call.api, call.kind, &call.info.namespace, document, &options).await?;
+    warnings.append(&mut written.warnings);
+    written.warnings = warnings;
+    written.answer(call)
+}
+
+/// Creates an object from a document that is decoded and has its defaults.
+pub(crate) async fn create(
+    api: &Api,
+    kind: &'static Kind,
+    namespace: &str,
+    document: Value,
+    options: &WriteOptions,
+) -> Result<Written, Status> {
+    let metadata = at(&document, "metadata");
+    let generated = text(metadata, "name").is_empty() && !text(metadata, "generateName").is_empty();
+    let mut outcome = attempt(api, kind, namespace, document.clone(), options).await;
+    for _ in 1..NAMES {
+        match &outcome {
+            Err(status) if generated && status.reason == "AlreadyExists" => {
+                outcome = attempt(api, kind, namespace, document.clone(), options).await;
+            }
+            _ => break,
+        }
+    }
+    outcome.map_err(|mut status| {
+        if generated && status.reason == "AlreadyExists" {
+            status.message.push_str(", the server was not able to generate a unique name for the object");
+        }
+        status
+    })
+}
+
+async fn attempt(
+    api: &Api,
+    kind: &'static Kind,
+    namespace: &str,
+    mut document: Value,
+    options: &WriteOptions,
+) -> Result<Written, Status> {
+    write::own(kind, None, &mut document, options, "")?;
+    let name = text(at(&document, "metadata"), "name");
+    admission::check_create(api, kind, namespace, name)?;
+    fill_metadata(&mut document);
+    for _ in 0..ALLOCATIONS {
+        let mut document = document.clone();
+        let name = text(at(&document, "metadata"), "name").to_owned();
+        let place = Place { kind, namespace, name: &name };
+        let claims = match write::is_service(kind) {
+            true => alloc::create(api, &mut document, options.dry_run)?,
+            false => Claims::default(),
+        };
+        let warnings = prepare(place, &mut document)?;
+        let object = if options.dry_run {
+            if api.cache.get(kind, namespace, &name).is_some() {
+                return Err(Status::already_exists(kind, &name));
+            }
+            Object::new(kind, &document, 0)
+        } else {
+            match write::commit(api, place, &document, None, &claims).await? {
+                Commit::Done(object) => object,
+                Commit::Changed => return Err(Status::already_exists(kind, &name)),
+                Commit::Taken => continue,
+            }
+        };
+        return Ok(Written { object, created: true, warnings });
+    }
+    Err(Status::too_many_requests("too many requests for the same addresses or ports, try again", 1))
+}
+
+/// What the kind makes of a new object, and its faults. Answers the warnings.
+fn prepare(place: Place<'_>, document: &mut Value) -> Result<Vec<String>, Status> {
+    let strategy = place.kind.strategy;
+    strategy.prepare_for_create(document);
+    match strategy.generation_changes(document, document) {
+        Some(_) => document["metadata"]["generation"] = 1.into(),
+        None => remove(&mut document["metadata"], "generation"),
+    }
+    let mut faults = metadata::validate(place.kind, document);
+    faults.extend(strategy.validate(document));
+    if !faults.is_empty() {
+        return Err(place.invalid(&faults));
+    }
+    if !text(at(document, "metadata"), "resourceVersion").is_empty() {
+        return Err(Status::plain("resourceVersion should not be set on objects to be created"));
+    }
+    Ok(strategy.warnings(document, None))
+}
+
+/// What only the server says of an object.
+fn fill_metadata(document: &mut Value) {
+    let metadata = &mut document["metadata"];
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        remove(metadata, field);
+    }
+    set(metadata, "uid", uuid::Uuid::new_v4().to_string());
+    set(metadata, "creationTimestamp", api::now());
+    let generate_name = text(metadata, "generateName");
+    if text(metadata, "name").is_empty() && !generate_name.is_empty() {
+        let name = generate(generate_name);
+        set(metadata, "name", name);
+    }
+}
+
+/// A name with a random end.
+fn generate(base: &str) -> String {
+    let mut random = rand::rng();
+    let mut name: String = base.chars().take(NAME_LIMIT - RANDOM).collect();
+    name.extend((0..RANDOM).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])));
+    name
+}

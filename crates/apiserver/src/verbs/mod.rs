@@ -1,0 +1,100 @@
+//! One file a verb: from a request about objects to its answer.
+//!
+//! Reading: [`get`], [`list`], [`watch`]. Writing: [`create`], [`update`], [`patch`], [`delete`],
+//! [`deletecollection`]; what those share is in [`write`].
+
+pub(crate) mod create;
+pub(crate) mod decode;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod update;
+pub(crate) mod watch;
+pub(crate) mod write;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use kinds::{Kind, Scope};
+
+use crate::api::{self, Api};
+use crate::cache::selection::Selection;
+use crate::identity::User;
+use crate::negotiate::{self, Accepted};
+use crate::query::{ListOptions, Query, WriteOptions};
+use crate::request::RequestInfo;
+use crate::response::Body;
+use crate::show::{IncludeObject, View};
+use crate::status::Status;
+
+/// A request about objects of a kind.
+pub(crate) struct Call {
+    pub api: Arc<Api>,
+    pub kind: &'static Kind,
+    pub info: RequestInfo,
+    pub user: User,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub accepted: Accepted,
+    pub body: Bytes,
+}
+
+impl Call {
+    /// How the client wants to see the answer.
+    pub fn view(&self) -> Result<View, Status> {
+        let include = IncludeObject::read(self.query.get("includeObject"))?;
+        Ok(View { kind: self.kind, accepted: self.accepted, include, now: api::now_seconds() })
+    }
+
+    /// What the client says of itself.
+    pub fn agent(&self) -> &str {
+        self.header(http::header::USER_AGENT)
+    }
+
+    fn header(&self, name: http::HeaderName) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The options of a write of this kind.
+    pub fn write_options(&self, options: &'static str) -> Result<WriteOptions, Status> {
+        WriteOptions::read(&self.query, options, self.agent())
+    }
+
+    /// Which objects are asked for.
+    pub fn selection(&self, options: &ListOptions) -> Result<Selection, Status> {
+        let _ = options;
+        Ok(Selection { namespace: self.info.namespace.clone() })
+    }
+}
+
+/// Answers a request for an object itself or all objects of a kind.
+pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
+    let cluster = call.kind.scope == Scope::Cluster;
+    let all_namespaces = !cluster && call.info.namespace.is_empty();
+    match call.info.verb {
+        "get" => get::get(&call),
+        "list" => list::list(&call).await,
+        "watch" => watch::watch(&call).await,
+        // A namespaced object is written in its namespace only.
+        _ if all_namespaces => Err(Status::method_not_allowed()),
+        "create" if call.info.name.is_empty() => create::answer(&call).await,
+        "update" if !call.info.name.is_empty() => update::answer(&call, None).await,
+        "delete" => delete::answer(&call).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// The negotiated form of a request's answer.
+pub(crate) fn accepted(headers: &HeaderMap) -> Result<Accepted, Status> {
+    negotiate::object(headers)
+}
+
+/// Answers a request for the status of an object.
+pub(crate) async fn answer_status(call: Call) -> Result<Response<Body>, Status> {
+    match call.info.verb {
+        "get" => get::get(&call),
+        "update" => update::answer(&call, Some(kinds::Subresource::Status)).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}

@@ -1,0 +1,194 @@
+//! PUT, and what PUT and PATCH share: an object is read, changed, checked and written, again while others write it.
+
+use http::Response;
+use kinds::document::{at, given, remove, same, set, set_or_remove, text};
+use kinds::{Kind, Subresource, metadata};
+use serde_json::Value;
+
+use super::write::{self, Commit, Place, Written, check_identity};
+use super::{Call, create, decode};
+use crate::alloc;
+use crate::alloc::claims::Claims;
+use crate::api::Api;
+use crate::cache::object::Object;
+use crate::query::WriteOptions;
+use crate::response::Body;
+use crate::status::Status;
+
+/// How often a write is tried while others write the same object.
+const ATTEMPTS: usize = 200;
+
+/// Answers a PUT of the object or its status.
+pub(crate) async fn answer(call: &Call, subresource: Option<Subresource>) -> Result<Response<Body>, Status> {
+    let options = call.write_options("UpdateOptions")?;
+    let (mut document, mut warnings) = decode::body(call, &options)?;
+    check_identity(call, &mut document)?;
+    let update = Update { kind: call.kind, namespace: &call.info.namespace, name: &call.info.name, subresource };
+    let mut written = match update.run(&call.api, &options, |_| Ok(document.clone())).await? {
+        Some(written) => written,
+        None if subresource.is_none() && call.kind.strategy.allows_create_on_update() => {
+            create::create(&call.api, call.kind, &call.info.namespace, document, &options).await?
+        }
+        None => return Err(Status::not_found(call.kind, &call.info.name)),
+    };
+    warnings.append(&mut written.warnings);
+    written.warnings = warnings;
+    written.answer(call)
+}
+
+/// A change of one object.
+#[derive(Clone, Copy)]
+pub(crate) struct Update<'a> {
+    pub kind: &'static Kind,
+    pub namespace: &'a str,
+    pub name: &'a str,
+    /// `None` for the object itself.
+    pub subresource: Option<Subresource>,
+}
+
+/// One round of a change: written, or to be tried again.
+enum Round {
+    Done(Written),
+    Again,
+}
+
+impl Update<'_> {
+    /// Changes the object: `change` makes the new document of the old one, both with a `resourceVersion`; a new
+    /// document without one is taken whatever the old one's is. `None` when there is no such object.
+    pub async fn run(
+        &self,
+        api: &Api,
+        options: &WriteOptions,
+        change: impl Fn(&Value) -> Result<Value, Status>,
+    ) -> Result<Option<Written>, Status> {
+        for _ in 0..ATTEMPTS {
+            let Some(existing) = api.cache.get(self.kind, self.namespace, self.name) else { return Ok(None) };
+            match self.round(api, options, &existing, &change).await? {
+                Round::Done(written) => return Ok(Some(written)),
+                Round::Again => {}
+            }
+        }
+        Err(Status::too_many_requests("too many requests change the same object, try again", 1))
+    }
+
+    async fn round(
+        &self,
+        api: &Api,
+        options: &WriteOptions,
+        existing: &Object,
+        change: &impl Fn(&Value) -> Result<Value, Status>,
+    ) -> Result<Round, Status> {
+        let place = Place { kind: self.kind, namespace: self.namespace, name: self.name };
+        let old = existing.document();
+        let mut new = change(&old)?;
+        self.check_version(&mut new, existing, place)?;
+        carry_over(&mut new, &old);
+        write::own(self.kind, Some(&old), &mut new, options, self.subresource_name())?;
+        let claims = match self.subresource.is_none() && write::is_service(self.kind) {
+            true => alloc::update(api, &mut new, &old, options.dry_run)?,
+            false => Claims::default(),
+        };
+        let warnings = self.prepare(&mut new, &old, place)?;
+        let done = |object| Ok(Round::Done(Written { object, created: false, warnings }));
+        if options.dry_run {
+            return done(Object::new(self.kind, &new, existing.revision));
+        }
+        if write::may_go(self.kind, &new) {
+            let claims = write::released(self.kind, &old);
+            return match write::remove(api, place, &new, existing.revision, &claims).await? {
+                Commit::Done(object) => done(object),
+                Commit::Changed | Commit::Taken => Ok(Round::Again),
+            };
+        }
+        if same(&new, &old) {
+            return done(Object::new(self.kind, &old, existing.revision));
+        }
+        match write::commit(api, place, &new, Some(existing.revision), &claims).await? {
+            Commit::Done(object) => done(object),
+            Commit::Changed | Commit::Taken => Ok(Round::Again),
+        }
+    }
+
+    /// The version that the new document is made from must be that of the old one.
+    fn check_version(&self, new: &mut Value, existing: &Object, place: Place<'_>) -> Result<(), Status> {
+        let current = existing.revision.to_string();
+        let based_on = text(at(new, "metadata"), "resourceVersion").to_owned();
+        if based_on.is_empty() {
+            if !self.kind.strategy.allows_unconditional_update() {
+                let path = kinds::field::Path::new("metadata").child("resourceVersion");
+                let fault = kinds::field::Error::invalid(&path, 0, "must be specified for an update");
+                return Err(place.invalid(&[fault]));
+            }
+            set(&mut new["metadata"], "resourceVersion", current);
+            return Ok(());
+        }
+        let uid = text(at(new, "metadata"), "uid").to_owned();
+        if based_on != current {
+            return Err(Status::modified(self.kind, self.name));
+        }
+        let (have, name) = (existing.document(), self.name);
+        let have = text(at(&have, "metadata"), "uid");
+        if !uid.is_empty() && uid != have {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}");
+            return Err(Status::conflict(self.kind.group, self.kind.plural, name, &why));
+        }
+        Ok(())
+    }
+
+    /// What the kind makes of the new document, and its faults. Answers the warnings.
+    fn prepare(&self, new: &mut Value, old: &Value, place: Place<'_>) -> Result<Vec<String>, Status> {
+        let strategy = self.kind.strategy;
+        if self.subresource.is_some() {
+            strategy.prepare_for_status_update(new, old);
+        } else {
+            strategy.prepare_for_update(new, old);
+            if strategy.generation_changes(new, old) == Some(true) {
+                let generation = at(at(old, "metadata"), "generation").as_i64().unwrap_or_default();
+                new["metadata"]["generation"] = (generation + 1).into();
+            }
+        }
+        let of_metadata = metadata::validate_update(new, old);
+        let mut faults = of_metadata.clone();
+        // Kubernetes checks metadata for all kinds and again in each kind, and reports both.
+        faults.extend(of_metadata);
+        faults.extend(match self.subresource {
+            Some(_) => strategy.validate_status_update(new, old),
+            None => strategy.validate_update(new, old),
+        });
+        if !faults.is_empty() {
+            return Err(place.invalid(&faults));
+        }
+        Ok(match self.subresource {
+            Some(_) => strategy.status_warnings(new, old),
+            None => strategy.warnings(new, Some(old)),
+        })
+    }
+
+    fn subresource_name(&self) -> &'static str {
+        match self.subresource {
+            None => "",
+            Some(Subresource::Status) => "status",
+            Some(Subresource::Scale) => "scale",
+        }
+    }
+}
+
+/// What a writer may leave out of the metadata, or may not change, comes from the old document.
+fn carry_over(new: &mut Value, old: &Value) {
+    let had = at(old, "metadata");
+    let metadata = &mut new["metadata"];
+    remove(metadata, "selfLink");
+    for field in ["uid", "creationTimestamp"] {
+        if text(metadata, field).is_empty() {
+            set_or_remove(metadata, field, had.get(field).cloned());
+        }
+    }
+    // Deletion is not undone by a write.
+    if given(had, "deletionTimestamp").is_some() {
+        set_or_remove(metadata, "deletionTimestamp", had.get("deletionTimestamp").cloned());
+    }
+    if given(had, "deletionGracePeriodSeconds").is_some() && given(metadata, "deletionGracePeriodSeconds").is_none() {
+        set_or_remove(metadata, "deletionGracePeriodSeconds", had.get("deletionGracePeriodSeconds").cloned());
+    }
+    set_or_remove(metadata, "generation", had.get("generation").cloned());
+}

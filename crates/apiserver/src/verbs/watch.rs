@@ -1,0 +1,247 @@
+//! GET with `watch`: what happens to objects, as it happens.
+//!
+//! A watch is a place in its kind's run of events ([`crate::cache`]). It sends, in this order: the objects that are
+//! there, when it starts at no particular version; a bookmark that says that these are all, when it asked for one; and
+//! then events, with a bookmark now and then. When it falls so far behind that its place is gone, it sends an error
+//! event `410 Expired` and ends; so it does at its time, and when the server stops.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::Response;
+use http::StatusCode;
+use rand::Rng;
+use serde_json::json;
+use tokio::sync::watch::Receiver;
+use tokio::time::Instant;
+
+use super::Call;
+use super::list::too_large;
+use crate::api::Api;
+use crate::cache::Next;
+use crate::cache::object::Object;
+use crate::cache::selection::Selection;
+use crate::cache::table::Event;
+use crate::negotiate::{Encoding, Form};
+use crate::query::ListOptions;
+use crate::response::{self, Body, BodyError};
+use crate::show::View;
+use crate::status::Status;
+
+/// How many events are taken at a time.
+const BATCH: usize = 256;
+/// How many bytes are put together before they are sent.
+const CHUNK: usize = 32 << 10;
+/// How often a watch that wants bookmarks gets one.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long a watch lasts that does not say so, at least; Kubernetes' `--min-request-timeout`. At most twice that.
+const LASTS: Duration = Duration::from_secs(1800);
+/// How long a watch waits for a version that the server has not seen yet.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Answers with a stream of events.
+pub(crate) async fn watch(call: &Call) -> Result<Response<Body>, Status> {
+    let options = ListOptions::read(&call.query, true)?;
+    let selection = call.selection(&options)?;
+    let view = call.view()?;
+    if view.accepted.encoding == Encoding::Yaml || view.accepted.form == Form::MetadataList {
+        let why = "406: Not Acceptable\n\nAvailable representations: application/json, application/json;stream=watch";
+        return Err(Status::not_acceptable(why));
+    }
+    let lasts = options.timeout.unwrap_or_else(|| LASTS.mul_f64(rand::rng().random_range(1.0..2.0)));
+    let changed = call.api.cache.subscribe(call.kind);
+    let (initial, initial_end, place) = start(call, &options, &selection).await?;
+    let now = Instant::now();
+    let stream = Stream {
+        api: call.api.clone(),
+        view,
+        selection,
+        changed,
+        initial,
+        initial_end,
+        place: Some(place),
+        bookmarks: options.allow_bookmarks,
+        next_bookmark: now + BOOKMARK_EVERY,
+        ends: now + lasts,
+        first: true,
+    };
+    let body = futures::stream::unfold(stream, |mut stream| async move {
+        let chunk = stream.chunk().await?;
+        Some((Ok::<_, BodyError>(chunk), stream))
+    });
+    let mut response = response::json(StatusCode::OK, Body::stream(body));
+    // Told apart from a list by what follows, not by its type, as in Kubernetes.
+    response.headers_mut().remove(http::header::CONTENT_LENGTH);
+    Ok(response)
+}
+
+/// The objects to send first, the revision of the bookmark after them if one is wanted, and the place to go on from.
+type Start = (VecDeque<Arc<Object>>, Option<u64>, u64);
+
+async fn start(call: &Call, options: &ListOptions, selection: &Selection) -> Result<Start, Status> {
+    let cache = &call.api.cache;
+    let asked = options.resource_version;
+    let initial = match options.send_initial_events {
+        Some(initial) => initial,
+        None => asked.is_none_or(|v| v == 0),
+    };
+    match asked {
+        None => call.api.catch_up().await?,
+        Some(version) if version > cache.revision() && !cache.reach(version, PATIENCE).await => {
+            return Err(too_large(version, cache.revision()));
+        }
+        Some(_) => {}
+    }
+    if initial {
+        let (mut listed, place) = cache.list_and_place(call.kind, &selection.namespace);
+        listed.objects.retain(|object| selection.matches(object));
+        let end = (options.send_initial_events == Some(true) && options.allow_bookmarks).then_some(listed.revision);
+        return Ok((listed.objects.into(), end, place));
+    }
+    let from = asked.filter(|v| *v > 0).unwrap_or_else(|| cache.revision());
+    let place = cache.place_after(call.kind, from);
+    let place =
+        place.ok_or_else(|| Status::expired(format!("too old resource version: {from} ({})", cache.revision())))?;
+    Ok((VecDeque::new(), None, place))
+}
+
+struct Stream {
+    api: Arc<Api>,
+    view: View,
+    selection: Selection,
+    changed: Receiver<u64>,
+    initial: VecDeque<Arc<Object>>,
+    initial_end: Option<u64>,
+    /// `None` when the last event has been sent.
+    place: Option<u64>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    ends: Instant,
+    /// Whether nothing has been sent yet.
+    first: bool,
+}
+
+impl Stream {
+    /// What to send next, waiting for it; `None` at the end.
+    async fn chunk(&mut self) -> Option<Bytes> {
+        let mut out = BytesMut::new();
+        while out.len() < CHUNK {
+            let Some(object) = self.initial.pop_front() else { break };
+            self.write("ADDED", &object, &mut out);
+        }
+        if self.initial.is_empty()
+            && let Some(revision) = self.initial_end.take()
+        {
+            self.write_bookmark(revision, true, &mut out);
+        }
+        loop {
+            if !out.is_empty() {
+                return Some(out.freeze());
+            }
+            self.changed.borrow_and_update();
+            match self.api.cache.next(self.view.kind, self.place?, BATCH) {
+                Next::Expired => {
+                    self.place = None;
+                    write_error(&Status::expired("The resourceVersion for the provided watch is too old."), &mut out);
+                }
+                Next::Events { events, .. } if events.is_empty() => self.wait(&mut out).await?,
+                Next::Events { events, place, .. } => {
+                    self.place = Some(place);
+                    for event in events {
+                        self.tell(&event, &mut out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until something happens, or it is time for a bookmark; `None` when it is time to end.
+    async fn wait(&mut self, out: &mut BytesMut) -> Option<()> {
+        let stopping = self.api.stopping.clone();
+        let ends = self.ends;
+        let wake = if self.bookmarks { ends.min(self.next_bookmark) } else { ends };
+        tokio::select! {
+            changed = self.changed.changed() => changed.ok(),
+            () = stopping.cancelled() => None,
+            () = tokio::time::sleep_until(wake) => {
+                let over = Instant::now() >= ends;
+                if self.bookmarks && !over {
+                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                    self.bookmark(out);
+                }
+                (!over).then_some(())
+            }
+        }
+    }
+
+    /// A bookmark at the newest revision, if nothing has happened up to it.
+    fn bookmark(&mut self, out: &mut BytesMut) {
+        let next = self.place.map(|place| self.api.cache.next(self.view.kind, place, 1));
+        if let Some(Next::Events { events, revision, .. }) = next
+            && events.is_empty()
+        {
+            self.write_bookmark(revision, false, out);
+        }
+    }
+
+    /// An event as this watch sees it: an object comes into its selection, changes in it, or leaves it.
+    fn tell(&mut self, event: &Event, out: &mut BytesMut) {
+        let wanted = |object: &Option<Arc<Object>>| object.as_ref().filter(|o| self.selection.matches(o)).cloned();
+        match (wanted(&event.previous), wanted(&event.current)) {
+            (None, Some(object)) => self.write("ADDED", &object, out),
+            (Some(_), Some(object)) => self.write("MODIFIED", &object, out),
+            (Some(previous), None) => match (&event.gone, &event.current) {
+                (Some(gone), _) => self.write("DELETED", gone, out),
+                (None, Some(current)) => {
+                    // It is there, but not for this watch: its last state here, at the revision of its leaving.
+                    let left = Object::new(self.view.kind, &previous.document(), current.revision);
+                    self.write("DELETED", &left, out);
+                }
+                (None, None) => {}
+            },
+            (None, None) => {}
+        }
+    }
+
+    fn write(&mut self, kind: &str, object: &Object, out: &mut BytesMut) {
+        let object = self.view.event_object(object, std::mem::take(&mut self.first));
+        write_event(kind, &object, out);
+    }
+
+    fn write_bookmark(&mut self, revision: u64, initial_end: bool, out: &mut BytesMut) {
+        let kind = self.view.kind;
+        let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
+        if initial_end {
+            metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+        }
+        let object = match self.view.accepted.form {
+            Form::Table => json!({
+                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": { "resourceVersion": revision.to_string() },
+                "columnDefinitions": null,
+                "rows": [{ "cells": [], "object": {
+                    "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+                } }],
+            }),
+            Form::Metadata => {
+                json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata })
+            }
+            _ => json!({ "kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata }),
+        };
+        write_event("BOOKMARK", object.to_string().as_bytes(), out);
+    }
+}
+
+fn write_error(status: &Status, out: &mut BytesMut) {
+    write_event("ERROR", &status.encode(), out);
+}
+
+fn write_event(kind: &str, object: &[u8], out: &mut BytesMut) {
+    out.reserve(object.len() + 48);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(kind.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+}
