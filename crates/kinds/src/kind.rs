@@ -122,6 +122,13 @@ pub trait Strategy: Sync + Send {
         let _ = object;
     }
 
+    /// What Kubernetes' default admission adds to a new object without asking for others, after defaulting. An error
+    /// is a refusal: the words after `pods "p" is forbidden: `.
+    fn admit(&self, object: &mut Value) -> Result<(), String> {
+        let _ = object;
+        Ok(())
+    }
+
     /// What the creator may not say is removed (status, most of all).
     fn prepare_for_create(&self, object: &mut Value) {
         let _ = object;
@@ -197,6 +204,11 @@ pub trait Strategy: Sync + Send {
     /// Whether DELETE answers with the object that was deleted, and not with a `Status`.
     fn returns_deleted_object(&self) -> bool {
         false
+    }
+
+    /// A `Warning:` header for every request, before all others, of a kind that is on its way out.
+    fn deprecation(&self) -> Option<&'static str> {
+        None
     }
 
     /// `Warning:` headers for a create or an update.

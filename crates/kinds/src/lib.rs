@@ -22,6 +22,22 @@ pub mod quantity;
 
 pub mod service;
 
+pub mod endpoint_slice;
+pub mod endpoints;
+
+pub mod config_map;
+pub mod namespace;
+pub mod node;
+mod resources;
+
+pub mod ip_address;
+pub mod service_cidr;
+
+pub mod event;
+pub mod lease;
+pub mod secret;
+pub mod service_account;
+
 pub mod registry;
 pub mod schema;
 

@@ -1,7 +1,10 @@
 //! The list of all kinds, in the order in which discovery names them.
 
 use crate::kind::Kind;
-use crate::service;
+use crate::{
+    config_map, endpoint_slice, endpoints, event, ip_address, lease, namespace, node, secret, service, service_account,
+    service_cidr,
+};
 
 /// All kinds that are served.
 pub fn all() -> &'static [&'static Kind] {
@@ -18,7 +21,20 @@ pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static Kind> {
     all().iter().copied().find(|k| k.kind == kind && k.api_version() == api_version)
 }
 
-static KINDS: &[&Kind] = &[&service::KIND];
+static KINDS: &[&Kind] = &[
+    &config_map::KIND,
+    &endpoints::KIND,
+    &event::KIND,
+    &namespace::KIND,
+    &node::KIND,
+    &secret::KIND,
+    &service_account::KIND,
+    &service::KIND,
+    &lease::KIND,
+    &endpoint_slice::KIND,
+    &ip_address::KIND,
+    &service_cidr::KIND,
+];
 
 #[cfg(test)]
 mod tests;

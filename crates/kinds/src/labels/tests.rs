@@ -17,7 +17,10 @@ fn selectors_are_judged() {
                 "selector.matchExpressions[0].key",
             ],
         ),
-        (json!({"matchExpressions": [{"key": "a", "operator": "Like"}]}), vec!["selector.matchExpressions[0].operator"]),
+        (
+            json!({"matchExpressions": [{"key": "a", "operator": "Like"}]}),
+            vec!["selector.matchExpressions[0].operator"],
+        ),
         (
             json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["ok", "not ok"]}]}),
             vec!["selector.matchExpressions[0].values[1]"],

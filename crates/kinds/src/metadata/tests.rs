@@ -37,7 +37,10 @@ fn new_objects() {
     );
     let rows = [
         (json!({"name": "A", "namespace": "ns"}), "metadata.name: Invalid value: \"A\""),
-        (json!({"name": "a", "generateName": "AB-", "namespace": "ns"}), "metadata.generateName: Invalid value: \"AB-\""),
+        (
+            json!({"name": "a", "generateName": "AB-", "namespace": "ns"}),
+            "metadata.generateName: Invalid value: \"AB-\"",
+        ),
         (json!({"name": "a", "namespace": "n.s"}), "metadata.namespace: Invalid value: \"n.s\": must not contain dots"),
         (
             json!({"name": "a", "namespace": "n", "generation": -1}),

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{is_externally_accessible, is_load_balancer, type_of};
-use crate::document::{at, given, given_mut, integer, list_mut, object_mut, remove, set, set_default, set_zero_default, text};
+use crate::document::{
+    at, given, given_mut, integer, list_mut, object_mut, remove, set, set_default, set_zero_default, text,
+};
 
 /// How long a client stays with its endpoint, in seconds.
 const AFFINITY_TIMEOUT: i64 = 10_800;
@@ -58,7 +60,9 @@ fn load_balancer(service: &mut Value) {
     if let Some(spec) = given_mut(service, "spec") {
         set_default(spec, "allocateLoadBalancerNodePorts", true);
     }
-    let Some(status) = given_mut(service, "status").and_then(|status| given_mut(status, "loadBalancer")) else { return };
+    let Some(status) = given_mut(service, "status").and_then(|status| given_mut(status, "loadBalancer")) else {
+        return;
+    };
     for ingress in list_mut(status, "ingress") {
         if !text(ingress, "ip").is_empty() {
             set_default(ingress, "ipMode", "VIP");

@@ -160,7 +160,8 @@ fn defaults_by_type() {
 
 #[test]
 fn an_external_name_has_no_addresses() {
-    let spec = json!({"type": "ExternalName", "externalName": "foo.bar.example.com.", "internalTrafficPolicy": "Local"});
+    let spec =
+        json!({"type": "ExternalName", "externalName": "foo.bar.example.com.", "internalTrafficPolicy": "Local"});
     let want = json!({"type": "ExternalName", "externalName": "foo.bar.example.com.", "sessionAffinity": "None"});
     assert_eq!(create(spec).unwrap()["spec"], want);
 }
@@ -170,7 +171,10 @@ fn ingress_addresses_get_a_mode() {
     let mut object = service(json!({"type": "LoadBalancer", "ports": [{"port": 80}]}));
     object["status"] = json!({"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}, {"hostname": "a.b"}]}});
     Service.default(&mut object);
-    assert_eq!(object["status"]["loadBalancer"]["ingress"], json!([{"ip": "1.2.3.4", "ipMode": "VIP"}, {"hostname": "a.b"}]));
+    assert_eq!(
+        object["status"]["loadBalancer"]["ingress"],
+        json!([{"ip": "1.2.3.4", "ipMode": "VIP"}, {"hostname": "a.b"}])
+    );
 }
 
 /// One fault each: what is created, and what is said of it.
@@ -342,10 +346,7 @@ fn many_faults() {
         ),
         (
             json!({"ports": [{"name": "a", "port": 1, "nodePort": 7}, {"name": "a", "port": 2, "nodePort": 7}], "type": "NodePort"}),
-            &[
-                "spec.ports[1].name: Duplicate value: \"a\"",
-                "spec.ports[1].nodePort: Duplicate value: 7",
-            ],
+            &["spec.ports[1].name: Duplicate value: \"a\"", "spec.ports[1].nodePort: Duplicate value: 7"],
         ),
         (
             json!({"ports": [{"port": 80}], "clusterIP": "10.96.3.250", "clusterIPs": ["10.96.3.250", "10.96.3.251", "10.96.3.252"]}),
@@ -358,7 +359,9 @@ fn many_faults() {
     for (spec, want) in rows {
         assert_eq!(create(spec.clone()).unwrap_err(), want, "{spec}");
     }
-    let mut object = service(json!({"ports": [{"port": 0, "protocol": "X"}], "sessionAffinity": "Q", "type": "Z", "externalIPs": ["x"]}));
+    let mut object = service(
+        json!({"ports": [{"port": 0, "protocol": "X"}], "sessionAffinity": "Q", "type": "Z", "externalIPs": ["x"]}),
+    );
     Service.default(&mut object);
     assert_eq!(
         Service.validate(&object).iter().map(|fault| fault.path.to_string()).collect::<Vec<_>>(),
@@ -414,7 +417,8 @@ fn two_families() {
     assert_eq!(
         create_in(spec(json!({"clusterIP": "fd00::1", "ipFamilies": ["IPv4"]})), TWO_FAMILIES),
         Err(vec![
-            r#"spec.clusterIPs[0]: Invalid value: "fd00::1": expected an IPv4 value as indicated by `ipFamilies[0]`"#.into()
+            r#"spec.clusterIPs[0]: Invalid value: "fd00::1": expected an IPv4 value as indicated by `ipFamilies[0]`"#
+                .into()
         ])
     );
 
@@ -436,9 +440,10 @@ fn two_families() {
 #[test]
 fn refused_when_changed() {
     let plain = create(json!({"ports": [{"port": 80}]})).unwrap();
-    let balanced = create(json!({"ports": [{"port": 80}], "type": "LoadBalancer", "loadBalancerClass": "example.com/x",
+    let balanced =
+        create(json!({"ports": [{"port": 80}], "type": "LoadBalancer", "loadBalancerClass": "example.com/x",
         "externalTrafficPolicy": "Local", "healthCheckNodePort": 31015}))
-    .unwrap();
+        .unwrap();
     let external = create(json!({"type": "ExternalName", "externalName": "a.example.com"})).unwrap();
     let rows = [
         (
@@ -485,10 +490,12 @@ fn type_changes_clean_up() {
         assert!(node_port["spec"].get(gone).is_none(), "{gone}");
     }
 
-    let renamed = update_in(&plain, json!({"type": "ExternalName", "externalName": "a.example.com", "ports": null}), ONE_FAMILY);
+    let renamed =
+        update_in(&plain, json!({"type": "ExternalName", "externalName": "a.example.com", "ports": null}), ONE_FAMILY);
     assert_eq!(renamed.unwrap()["spec"]["clusterIPs"], Value::Null);
 
-    let named = update_in(&external, json!({"type": "ClusterIP", "externalName": null, "ports": [{"port": 80}]}), ONE_FAMILY);
+    let named =
+        update_in(&external, json!({"type": "ClusterIP", "externalName": null, "ports": [{"port": 80}]}), ONE_FAMILY);
     assert_eq!(named.unwrap()["spec"], plain["spec"]);
 }
 
@@ -498,13 +505,16 @@ fn what_was_given_is_kept() {
         "externalTrafficPolicy": "Local"}))
     .unwrap();
     // The manifest again, without what was given; the ports swapped and one more that takes b's node port.
-    let mut new = service(json!({"ports": [{"name": "b", "port": 81}, {"name": "a", "port": 80}, {"name": "c", "port": 82, "nodePort": 30001}],
-        "type": "LoadBalancer", "externalTrafficPolicy": "Local"}));
+    let mut new = service(
+        json!({"ports": [{"name": "b", "port": 81}, {"name": "a", "port": 80}, {"name": "c", "port": 82, "nodePort": 30001}],
+        "type": "LoadBalancer", "externalTrafficPolicy": "Local"}),
+    );
     Service.default(&mut new);
     keep_allocated(&mut new, &old);
     assert_eq!(new["spec"]["clusterIPs"], json!(["10.96.0.9"]));
     assert_eq!(new["spec"]["healthCheckNodePort"], 30900);
-    let ports: Vec<_> = new["spec"]["ports"].as_array().unwrap().iter().map(|port| port.get("nodePort").cloned()).collect();
+    let ports: Vec<_> =
+        new["spec"]["ports"].as_array().unwrap().iter().map(|port| port.get("nodePort").cloned()).collect();
     assert_eq!(ports, [None, Some(json!(30000)), Some(json!(30001))]);
     // Taking back both addresses gives them again.
     let cleared = update_in(&old, json!({"clusterIP": null, "clusterIPs": null}), ONE_FAMILY).unwrap();
@@ -536,9 +546,14 @@ fn status() {
         (json!({"ip": "203.0.113.9", "ipMode": "VIP"}), &[]),
         (
             json!({"ip": "x", "ipMode": "VIP"}),
-            &[r#"status.loadBalancer.ingress[0].ip: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"#],
+            &[
+                r#"status.loadBalancer.ingress[0].ip: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"#,
+            ],
         ),
-        (json!({"ip": "1.2.3.4"}), &["status.loadBalancer.ingress[0].ipMode: Required value: must be specified when `ip` is set"]),
+        (
+            json!({"ip": "1.2.3.4"}),
+            &["status.loadBalancer.ingress[0].ipMode: Required value: must be specified when `ip` is set"],
+        ),
         (
             json!({"hostname": "a.b", "ipMode": "VIP"}),
             &["status.loadBalancer.ingress[0].ipMode: Forbidden: may not be specified when `ip` is not set"],
@@ -549,7 +564,9 @@ fn status() {
         ),
         (
             json!({"hostname": "1.2.3.4"}),
-            &[r#"status.loadBalancer.ingress[0].hostname: Invalid value: "1.2.3.4": must be a DNS name, not an IP address"#],
+            &[
+                r#"status.loadBalancer.ingress[0].hostname: Invalid value: "1.2.3.4": must be a DNS name, not an IP address"#,
+            ],
         ),
     ];
     for (ingress, want) in rows {
@@ -603,13 +620,22 @@ fn table() {
     };
     assert_eq!(
         row(json!({"ports": [{"port": 80}], "selector": {"b": "2", "a": "1"}}), json!(null)),
-        [json!("s"), json!("ClusterIP"), json!("10.96.0.9"), json!("<none>"), json!("80/TCP"), json!("2m5s"), json!("a=1,b=2")]
+        [
+            json!("s"),
+            json!("ClusterIP"),
+            json!("10.96.0.9"),
+            json!("<none>"),
+            json!("80/TCP"),
+            json!("2m5s"),
+            json!("a=1,b=2")
+        ]
     );
     let cells = |spec: Value, ingress: Value| {
         let row = row(spec, ingress);
         format!("{} {} {} {}", row[1], row[2], row[3], row[4]).replace('"', "")
     };
-    let balanced = json!({"ports": [{"port": 80}, {"port": 81, "name": "b", "protocol": "UDP"}], "type": "LoadBalancer"});
+    let balanced =
+        json!({"ports": [{"port": 80}, {"port": 81, "name": "b", "protocol": "UDP"}], "type": "LoadBalancer"});
     let mut balanced = balanced;
     balanced["ports"][0]["name"] = json!("a");
     assert_eq!(cells(balanced.clone(), json!(null)), "LoadBalancer 10.96.0.9 <pending> 80:30000/TCP,81:30001/UDP");
@@ -617,7 +643,10 @@ fn table() {
         cells(balanced, json!([{"ip": "9.9.9.9"}, {"hostname": "a.b"}, {"ip": "1.1.1.1"}])),
         "LoadBalancer 10.96.0.9 1.1.1.1,9.9.9.9,a.b 80:30000/TCP,81:30001/UDP"
     );
-    assert_eq!(cells(json!({"type": "ExternalName", "externalName": "a.b"}), json!(null)), "ExternalName <none> a.b <none>");
+    assert_eq!(
+        cells(json!({"type": "ExternalName", "externalName": "a.b"}), json!(null)),
+        "ExternalName <none> a.b <none>"
+    );
     assert_eq!(
         cells(json!({"ports": [{"port": 80}], "externalIPs": ["1.2.3.4", "1.2.3.5"]}), json!(null)),
         "ClusterIP 10.96.0.9 1.2.3.4,1.2.3.5 80/TCP"

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{is_external_name, is_externally_accessible, is_load_balancer, may_have_node_ports, needs_health_check, wants_node_ports};
+use super::{
+    is_external_name, is_externally_accessible, is_load_balancer, may_have_node_ports, needs_health_check,
+    wants_node_ports,
+};
 use crate::document::{at, given, integer, list, list_mut, object_mut, remove, same_field, set, text};
 
 /// Carries over what was given to the stored Service and the update does not name, so that the manifest that made a

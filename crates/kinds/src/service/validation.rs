@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{cluster_ips, is_external_name, is_externally_accessible, is_headless, is_load_balancer, needs_health_check, type_of};
+use super::{
+    cluster_ips, is_external_name, is_externally_accessible, is_headless, is_load_balancer, needs_health_check, type_of,
+};
 use crate::document::{at, given, integer, list, text, text_at, texts};
 use crate::field::{Error, Path};
 use crate::{addresses, labels, names};
@@ -325,7 +327,9 @@ fn validate_external_policy(service: &Value) -> Vec<Error> {
 fn validate_internal_policy(service: &Value) -> Option<Error> {
     let path = Path::new("spec").child("internalTrafficPolicy");
     match given(at(service, "spec"), "internalTrafficPolicy").and_then(Value::as_str) {
-        None if matches!(type_of(service), "ClusterIP" | "NodePort" | "LoadBalancer") => Some(Error::required(&path, "")),
+        None if matches!(type_of(service), "ClusterIP" | "NodePort" | "LoadBalancer") => {
+            Some(Error::required(&path, ""))
+        }
         Some(policy) if !POLICIES.contains(&policy) => Some(Error::not_supported(&path, policy, POLICIES)),
         _ => None,
     }

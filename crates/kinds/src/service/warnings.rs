@@ -14,7 +14,8 @@ pub(super) fn of_spec(service: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
     let hints = "service.kubernetes.io/topology-aware-hints";
     if text_at(at(service, "metadata"), "annotations", hints).is_some() {
-        warnings.push(format!("annotation {hints} is deprecated, please use service.kubernetes.io/topology-mode instead"));
+        warnings
+            .push(format!("annotation {hints} is deprecated, please use service.kubernetes.io/topology-mode instead"));
     }
     let cluster_ip = text(spec, "clusterIP");
     if !cluster_ip.is_empty() && cluster_ip != "None" {
@@ -70,6 +71,7 @@ fn of_headless(spec: &Value) -> Vec<String> {
 pub(super) fn of_status(service: &Value) -> Vec<String> {
     let path = Path::new("status").child("loadBalancer").child("ingress");
     let ingress = list(at(at(service, "status"), "loadBalancer"), "ingress");
-    let warned = ingress.iter().enumerate().filter_map(|(i, point)| addresses::warnings(&path.index(i), text(point, "ip")));
+    let warned =
+        ingress.iter().enumerate().filter_map(|(i, point)| addresses::warnings(&path.index(i), text(point, "ip")));
     warned.collect()
 }
