@@ -205,15 +205,10 @@ fn element_at(bytes: &[u8], origin: &Origin, offset: usize) -> Option<usize> {
     let body = Messages(message).next()?.body;
     let base = body.as_ptr() as usize - HEADER;
     let list = Attributes(body.get(GENERIC..)?).nested(element::LIST_ELEMENTS)?;
-    let mut rest = list;
-    let mut index = origin.element as usize;
-    while let Some((_, value)) = rest.next() {
+    let within = |(_, value): (u16, &[u8])| {
         // From the attribute's own header to the end of its value.
         let begin = value.as_ptr() as usize - base - 4;
-        if (begin..begin + 4 + value.len()).contains(&offset) {
-            return Some(index);
-        }
-        index += 1;
-    }
-    None
+        (begin..begin + 4 + value.len()).contains(&offset)
+    };
+    list.into_iter().position(within).map(|index| origin.element as usize + index)
 }

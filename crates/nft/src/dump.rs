@@ -14,7 +14,7 @@ use crate::wire::number::{self, NFTABLES, message};
 use crate::wire::{Attributes, Message, Writer};
 
 /// How often a dump is begun again because the rule set changed under it.
-const ATTEMPTS: usize = 10;
+pub(crate) const ATTEMPTS: usize = 10;
 
 /// Why a dump failed.
 #[derive(Debug, thiserror::Error)]

@@ -7,13 +7,15 @@
 //! 4. [`set`] and [`element`]: sets, maps and what is in them.
 //! 5. [`operation`] and [`batch`]: what a transaction is made of.
 //! 6. [`socket`]: the door to the kernel; [`commit`] and [`dump`] say what may fail there, [`monitor`] who else changed
-//!    something. [`netlink`] and [`wire`] are the format, [`encode`] and [`decode`] objects in it.
+//!    something. `netlink` and `wire` are the format, `encode` and `decode` objects in it.
+//! 7. [`conntrack`]: the connections that the rules have made.
 //!
 //! Up to 5 everything is a plain value: comparable, printable, made without privileges.
 
 pub mod batch;
 pub mod chain;
 pub mod commit;
+pub mod conntrack;
 mod decode;
 pub mod dump;
 pub mod element;
@@ -35,6 +37,7 @@ mod wire;
 pub use batch::Batch;
 pub use chain::{BaseChain, Chain, ChainType, Hook, Policy};
 pub use commit::{CommitError, Refusal};
+pub use conntrack::{Conntrack, ConntrackError};
 pub use decode::DecodeError;
 pub use dump::{DumpError, Listed};
 pub use element::{Data, Element, Role};

@@ -62,6 +62,11 @@ impl Writer {
         self.bytes[at..at + 2].copy_from_slice(&(old | flags).to_ne_bytes());
     }
 
+    /// Sets the version in the fixed part of the message that began at `start`; it is 0 otherwise.
+    pub(crate) fn set_version(&mut self, start: usize, version: u8) {
+        self.bytes[start + HEADER + 1] = version;
+    }
+
     /// An attribute.
     pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) {
         let start = self.begin(kind);

@@ -1,4 +1,5 @@
 //! What is committed is what is dumped, for every sort of object and expression.
+#![allow(clippy::unwrap_used, reason = "what fails in a test's helper fails the test")]
 
 use std::sync::Arc;
 use std::time::Duration;

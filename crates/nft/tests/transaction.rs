@@ -1,4 +1,5 @@
 //! Transactions: all or nothing, refusals that name their cause, generations, notifications, size.
+#![allow(clippy::unwrap_used, reason = "what fails in a test's helper fails the test")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
