@@ -42,6 +42,7 @@ impl Namespace {
                 .spawn(|| -> Result<OwnedFd> {
                     unshare(CloneFlags::CLONE_NEWNET).context("unsharing the network namespace")?;
                     set_up(1)?;
+                    spare_duplicate_detection()?;
                     Ok(OwnedFd::from(File::open("/proc/thread-self/ns/net")?))
                 })
                 .join()
@@ -236,6 +237,19 @@ impl Drop for Namespace {
             _ = fs::remove_file(&path);
         }
     }
+}
+
+/// IPv6 addresses, link-local ones too, serve at once: there are no duplicates in a laboratory, and a router that waits
+/// for its link-local address to be found unique (about a second) forwards nothing.
+fn spare_duplicate_detection() -> Result<()> {
+    for scope in ["all", "default"] {
+        match fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/accept_dad"), "0") {
+            // A kernel without IPv6.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            done => done.context("switching duplicate address detection off")?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes a pair of interfaces, one end in each namespace, both up.
