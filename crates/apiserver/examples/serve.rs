@@ -27,7 +27,8 @@ async fn main() {
         store: store::Store::open(dir.path().join("store")).unwrap(),
         authority: authority.clone(),
         listen: vec![address],
-        advertise: address.ip(),
+        // A documentation address: nobody is to reach the endpoints of the Service kubernetes here.
+        advertise: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
         names: Vec::new(),
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         node_ports: 30_000..=32_767,

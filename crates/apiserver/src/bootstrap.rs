@@ -1,16 +1,26 @@
-//! What every cluster has, made at the start and kept: namespaces, the Service `kubernetes` and its endpoints.
+//! What every cluster has, made at the start and kept: namespaces, the range of cluster IPs, the Service
+//! `default/kubernetes` and its endpoints, which are the server's own addresses.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use kinds::Subresource;
+use kinds::document::{at, given, list};
 use serde_json::{Value, json};
 
 use crate::api::{self, Api};
 use crate::query::WriteOptions;
 use crate::status::Status;
+use crate::verbs::update::Update;
 use crate::verbs::{create, decode};
 
 /// The namespaces of every cluster.
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
+/// How often it is looked whether all is still there.
+const EVERY: Duration = Duration::from_secs(10);
+/// The Service by which Pods reach the server, and its port.
+const SERVICE: &str = "kubernetes";
+const SERVICE_PORT: u16 = 443;
 
 /// Why what every cluster has cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -22,34 +32,164 @@ pub struct BootstrapError {
     why: String,
 }
 
-/// Makes what is not there.
-pub(crate) async fn run(api: &Arc<Api>) -> Result<(), BootstrapError> {
+/// Makes what is not there, and corrects the endpoints.
+pub(crate) async fn run(api: &Api) -> Result<(), BootstrapError> {
     for name in NAMESPACES {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-        ensure(api, "", "namespaces", "", name, &namespace).await?;
+        Wanted { group: "", plural: "namespaces", namespace: "", name, document: namespace }.ensure(api).await?;
     }
-    Ok(())
-}
-
-/// Creates an object that is not there.
-async fn ensure(
-    api: &Arc<Api>,
-    group: &str,
-    plural: &str,
-    namespace: &str,
-    name: &str,
-    document: &Value,
-) -> Result<(), BootstrapError> {
-    let failed = |status: Status| BootstrapError { what: format!("{plural} {namespace}/{name}"), why: status.message };
-    let Some(kind) = api::kind(group, plural) else { return Ok(()) };
-    if api.cache.get(kind, namespace, name).is_some() {
+    range(api).await?;
+    service(api).await?;
+    if api.config.advertise.is_loopback() || api.config.advertise.is_unspecified() {
+        tracing::warn!(address = %api.config.advertise, "nobody else reaches this address: the Service kubernetes has no endpoints");
         return Ok(());
     }
-    let options = WriteOptions { manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
-    let (document, _) = decode::document_of(kind, document, &options).map_err(failed)?;
-    match create::create(api, kind, namespace, document, &options).await {
-        Ok(_) => Ok(()),
-        Err(status) if status.reason == "AlreadyExists" => Ok(()),
-        Err(status) => Err(failed(status)),
+    endpoints(api).await
+}
+
+/// Does that again and again until the server stops.
+pub(crate) async fn keep(api: Arc<Api>) {
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
+    loop {
+        tokio::select! {
+            () = api.stopping.cancelled() => return,
+            _ = ticks.tick() => {
+                if let Err(error) = run(&api).await {
+                    tracing::warn!(%error, "what every cluster has could not be kept, it is tried again");
+                }
+            }
+        }
+    }
+}
+
+async fn range(api: &Api) -> Result<(), BootstrapError> {
+    let cidr = api.config.service_cidr.to_string();
+    let document = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": { "name": SERVICE },
+        "spec": { "cidrs": [cidr] },
+    });
+    let wanted = Wanted { group: "networking.k8s.io", plural: "servicecidrs", namespace: "", name: SERVICE, document };
+    wanted.ensure(api).await?;
+    let condition = json!({
+        "type": "Ready", "status": "True", "lastTransitionTime": api::now(), "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+    });
+    wanted
+        .change(api, Some(Subresource::Status), |object| {
+            if list(at(object, "status"), "conditions").is_empty() {
+                object["status"]["conditions"] = json!([condition]);
+            }
+        })
+        .await
+}
+
+async fn service(api: &Api) -> Result<(), BootstrapError> {
+    let Some(address) = api.config.service_cidr.hosts().next() else { return Ok(()) };
+    let document = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {
+            "name": SERVICE, "namespace": "default", "labels": { "component": "apiserver", "provider": "kubernetes" },
+        },
+        "spec": {
+            "clusterIP": address.to_string(), "clusterIPs": [address.to_string()], "type": "ClusterIP",
+            "ports": [{ "name": "https", "port": SERVICE_PORT, "protocol": "TCP", "targetPort": port(api) }],
+        },
+    });
+    Wanted { group: "", plural: "services", namespace: "default", name: SERVICE, document }.ensure(api).await
+}
+
+async fn endpoints(api: &Api) -> Result<(), BootstrapError> {
+    let address = api.config.advertise;
+    let ports = json!([{ "name": "https", "port": port(api), "protocol": "TCP" }]);
+    let subsets = json!([{ "addresses": [{ "ip": address.to_string() }], "ports": ports }]);
+    let document = json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {
+            "name": SERVICE, "namespace": "default",
+            "labels": { "endpointslice.kubernetes.io/skip-mirror": "true" },
+        },
+        "subsets": subsets,
+    });
+    let wanted = Wanted { group: "", plural: "endpoints", namespace: "default", name: SERVICE, document };
+    wanted.ensure(api).await?;
+    wanted.change(api, None, |object| object["subsets"] = subsets.clone()).await?;
+    let endpoints = json!([{ "addresses": [address.to_string()], "conditions": { "ready": true } }]);
+    let document = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {
+            "name": SERVICE, "namespace": "default", "labels": { "kubernetes.io/service-name": SERVICE },
+        },
+        "addressType": if address.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": endpoints,
+        "ports": ports,
+    });
+    let wanted =
+        Wanted { group: "discovery.k8s.io", plural: "endpointslices", namespace: "default", name: SERVICE, document };
+    wanted.ensure(api).await?;
+    wanted
+        .change(api, None, |object| {
+            object["endpoints"] = endpoints.clone();
+            object["ports"] = ports.clone();
+        })
+        .await
+}
+
+/// The port that it listens on.
+fn port(api: &Api) -> u16 {
+    api.addresses.first().map_or(0, std::net::SocketAddr::port)
+}
+
+/// An object that every cluster has.
+struct Wanted<'a> {
+    group: &'a str,
+    plural: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    document: Value,
+}
+
+impl Wanted<'_> {
+    fn failed(&self, status: Status) -> BootstrapError {
+        BootstrapError { what: format!("{} {}/{}", self.plural, self.namespace, self.name), why: status.message }
+    }
+
+    fn options() -> WriteOptions {
+        WriteOptions { manager: "kube-apiserver".to_owned(), ..WriteOptions::default() }
+    }
+
+    /// Creates the object if it is not there.
+    async fn ensure(&self, api: &Api) -> Result<(), BootstrapError> {
+        let Some(kind) = api::kind(self.group, self.plural) else { return Ok(()) };
+        if api.cache.get(kind, self.namespace, self.name).is_some() {
+            return Ok(());
+        }
+        let options = Self::options();
+        let (document, _) =
+            decode::document_of(kind, &self.document, &options).map_err(|status| self.failed(status))?;
+        match create::create(api, kind, self.namespace, document, &options).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.reason == "AlreadyExists" => Ok(()),
+            Err(status) => Err(self.failed(status)),
+        }
+    }
+
+    /// Changes the object; nothing is written when it is as it should be.
+    async fn change(
+        &self,
+        api: &Api,
+        subresource: Option<Subresource>,
+        change: impl Fn(&mut Value),
+    ) -> Result<(), BootstrapError> {
+        let Some(kind) = api::kind(self.group, self.plural) else { return Ok(()) };
+        let update = Update { kind, namespace: self.namespace, name: self.name, subresource };
+        let changed = update
+            .run(api, &Self::options(), |old| {
+                let mut new = old.clone();
+                change(&mut new);
+                kind.strategy.default(&mut new);
+                if given(at(old, "metadata"), "deletionTimestamp").is_some() { Ok(old.clone()) } else { Ok(new) }
+            })
+            .await;
+        changed.map(|_| ()).map_err(|status| self.failed(status))
     }
 }

@@ -210,12 +210,25 @@ pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
             continue;
         }
         told.push(warning);
-        let quoted: String = warning.chars().filter(|c| !c.is_control()).flat_map(escape).collect();
-        // Only control characters cannot be in a header, and there are none left.
-        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
-            response.headers_mut().append(WARNING, value);
-        }
+        response.headers_mut().extend(warning_value(warning).map(|value| (WARNING, value)));
     }
+}
+
+/// Adds a warning before those that are there.
+pub(crate) fn add_first_warning(response: &mut Response<Body>, warning: &str) {
+    let headers = response.headers_mut();
+    let others: Vec<HeaderValue> = headers.get_all(http::header::WARNING).iter().cloned().collect();
+    let first = warning_value(warning).filter(|first| !others.contains(first));
+    headers.remove(http::header::WARNING);
+    for value in first.into_iter().chain(others) {
+        headers.append(http::header::WARNING, value);
+    }
+}
+
+fn warning_value(warning: &str) -> Option<HeaderValue> {
+    let quoted: String = warning.chars().filter(|c| !c.is_control()).flat_map(escape).collect();
+    // Only control characters cannot be in a header, and there are none left.
+    HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()).ok()
 }
 
 fn escape(c: char) -> impl Iterator<Item = char> {

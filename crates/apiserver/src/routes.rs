@@ -56,9 +56,14 @@ async fn resource(front: &Arc<Front>, asked: Asked) -> Result<Response<Body>, St
         headers: asked.parts.headers,
         body: asked.body,
     };
-    match call.info.subresource.as_str() {
+    let answer = match call.info.subresource.as_str() {
         "" => verbs::answer(call).await,
         "status" if kind.has(Subresource::Status) => verbs::answer_status(call).await,
         _ => Err(Status::no_such_resource()),
+    };
+    let mut response = answer.unwrap_or_else(|status| response::refusal(&status));
+    if let Some(deprecation) = kind.strategy.deprecation() {
+        response::add_first_warning(&mut response, deprecation);
     }
+    Ok(response)
 }

@@ -74,6 +74,7 @@ impl Server {
             server.shutdown().await;
             return Err(error.into());
         }
+        server.connections.spawn(bootstrap::keep(api.clone()));
         api.ready.store(true, Ordering::Release);
         Ok(server)
     }

@@ -1,21 +1,15 @@
-//! Allocation for Services: families, cluster IPs, node ports, health-check node ports.
+//! Allocation for Services: families, cluster IPs, node ports, health-check node ports, in this order.
+//!
+//! Nothing is taken here. What a Service needs is written into its document, and what it takes and gives back is
+//! answered as [`Claims`], which are committed together with it: when the commit fails, nothing was taken.
+//!
+//! In reading order: [`claims`], [`addresses`] and [`ports`] (pure), `service` (what a Service needs).
 
+mod addresses;
 pub(crate) mod claims;
+mod ports;
+mod service;
+#[cfg(test)]
+mod tests;
 
-use serde_json::Value;
-
-use crate::api::Api;
-use crate::status::Status;
-use claims::Claims;
-
-pub(crate) fn create(_api: &Api, _service: &mut Value, _dry_run: bool) -> Result<Claims, Status> {
-    Ok(Claims::default())
-}
-
-pub(crate) fn update(_api: &Api, _new: &mut Value, _old: &Value, _dry_run: bool) -> Result<Claims, Status> {
-    Ok(Claims::default())
-}
-
-pub(crate) fn release(_service: &Value) -> Claims {
-    Claims::default()
-}
+pub(crate) use service::{create, release, update};

@@ -120,7 +120,9 @@ fn prepare(place: Place<'_>, document: &mut Value) -> Result<Vec<String>, Status
     if !text(at(document, "metadata"), "resourceVersion").is_empty() {
         return Err(Status::plain("resourceVersion should not be set on objects to be created"));
     }
-    Ok(strategy.warnings(document, None))
+    let warnings = strategy.warnings(document, None);
+    strategy.canonicalize(document);
+    Ok(warnings)
 }
 
 /// What only the server says of an object.

@@ -177,7 +177,7 @@ pub(crate) async fn delete(
             return Ok(Deleted { object: Object::new(kind, &document, revision), gone });
         }
         let commit = if gone {
-            write::remove(api, place, &document, revision, &write::released(kind, &old)).await?
+            write::remove(api, place, &document, revision, &write::released(api, kind, &old)).await?
         } else {
             write::commit(api, place, &document, Some(revision), &Default::default()).await?
         };

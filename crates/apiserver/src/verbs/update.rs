@@ -94,7 +94,7 @@ impl Update<'_> {
             return done(Object::new(self.kind, &new, existing.revision));
         }
         if write::may_go(self.kind, &new) {
-            let claims = write::released(self.kind, &old);
+            let claims = write::released(api, self.kind, &old);
             return match write::remove(api, place, &new, existing.revision, &claims).await? {
                 Commit::Done(object) => done(object),
                 Commit::Changed | Commit::Taken => Ok(Round::Again),
@@ -158,10 +158,12 @@ impl Update<'_> {
         if !faults.is_empty() {
             return Err(place.invalid(&faults));
         }
-        Ok(match self.subresource {
+        let warnings = match self.subresource {
             Some(_) => strategy.status_warnings(new, old),
             None => strategy.warnings(new, Some(old)),
-        })
+        };
+        strategy.canonicalize(new);
+        Ok(warnings)
     }
 
     fn subresource_name(&self) -> &'static str {

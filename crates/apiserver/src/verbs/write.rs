@@ -153,8 +153,8 @@ pub(crate) fn check_namespace(asked: &str, given: &str, document: &mut Value) ->
 }
 
 /// What an object that goes gives back.
-pub(crate) fn released(kind: &Kind, document: &Value) -> Claims {
-    if is_service(kind) { alloc::release(document) } else { Claims::default() }
+pub(crate) fn released(api: &Api, kind: &Kind, document: &Value) -> Claims {
+    if is_service(kind) { alloc::release(api, document) } else { Claims::default() }
 }
 
 /// Writes down who owns which fields of the new document.
