@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+mod family;
 mod name;
 mod node;
 mod service;
 mod slice;
 
+pub use family::Family;
 pub use name::NamespacedName;
 pub use node::Node;
 pub use service::{

@@ -1,0 +1,86 @@
+//! Backends: the only place where anything outside this process is touched. [`nftables`] is the kernel of a network
+//! namespace, [`fake`] a rule set in memory that behaves like it.
+
+use std::fmt;
+
+use nft::{Batch, TableId};
+
+use crate::compile::Config;
+use crate::flows::StaleFlows;
+use crate::ruleset::{Refused, TableContent};
+
+pub mod fake;
+pub mod nftables;
+
+/// Somewhere where rules take effect.
+pub trait Backend {
+    /// What was chosen about the rules.
+    fn config(&self) -> &Config;
+
+    /// What a table holds; `None`: there is no such table. Elements that packets made are left out. The answer is of
+    /// one moment: nobody changed the table while it was read.
+    fn read(&mut self, table: &TableId) -> Result<Option<TableContent>, ReadError>;
+
+    /// Does all of a batch or nothing of it.
+    fn commit(&mut self, batch: &Batch) -> Result<(), CommitError>;
+
+    /// Ends the connections that are stale; how many there were.
+    fn end_flows(&mut self, stale: &StaleFlows) -> Result<usize, FlowsError>;
+}
+
+/// Why it is not known what is held.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The kernel's answer.
+    #[error("reading {table}")]
+    Dump {
+        /// Of which table.
+        table: String,
+        /// What failed.
+        #[source]
+        source: nft::DumpError,
+    },
+    /// The table was changed by somebody each time that it was read.
+    #[error("{0} is changed by somebody else all the time")]
+    Unsteady(String),
+}
+
+/// Why a batch was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The kernel's answer, which names the object.
+    #[error(transparent)]
+    Kernel(#[from] nft::CommitError),
+    /// The same of a rule set in memory.
+    #[error(transparent)]
+    Memory(#[from] Refused),
+}
+
+/// Why stale connections were not ended.
+#[derive(Debug, thiserror::Error)]
+#[error("ending connections to endpoints that are gone")]
+pub struct FlowsError(#[from] nft::ConntrackError);
+
+/// Why a kernel is not spoken to at all.
+#[derive(Debug, thiserror::Error)]
+#[error("opening a netlink socket to {subsystem}")]
+pub struct OpenError {
+    subsystem: Subsystem,
+    #[source]
+    source: nft::SocketError,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Subsystem {
+    NfTables,
+    Conntrack,
+}
+
+impl fmt::Display for Subsystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Subsystem::NfTables => "nf_tables",
+            Subsystem::Conntrack => "conntrack",
+        })
+    }
+}

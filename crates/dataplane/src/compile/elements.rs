@@ -1,0 +1,154 @@
+//! The elements that routes and the node become.
+
+use ipnet::IpNet;
+use nft::{Element, Value};
+
+use crate::compile::fields::{Key, destination_key, endpoint_value};
+use crate::compile::intervals::{everything, intervals, loopback};
+use crate::compile::{Class, Compiler, Map};
+use crate::model::Node;
+use crate::route::{Destination, Endpoint, List};
+
+/// Slots of [`List::Cluster`] are numbered from zero, those of [`List::Local`] from here: more endpoints than can be.
+const FIRST_LOCAL_SLOT: u32 = 0x0100_0000;
+
+/// The number of a list's first slot.
+pub(super) const fn first_slot(list: List) -> u32 {
+    match list {
+        List::Cluster => 0,
+        List::Local => FIRST_LOCAL_SLOT,
+    }
+}
+
+/// Names endpoints of one Service port by numbers that depend on nothing but address and port, so that a restart, or a
+/// Service's change, leaves clients with their endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    /// Sorted by endpoint.
+    ids: Vec<(Endpoint, u32)>,
+}
+
+impl Ids {
+    /// For all endpoints that a port's lists hold. Where two hash to one number (one in four billion pairs does), the
+    /// greater endpoint takes the next free one.
+    pub(crate) fn new<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Ids {
+        let mut all: Vec<Endpoint> = endpoints.copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut taken = std::collections::HashSet::with_capacity(all.len());
+        let ids = all.into_iter().map(|endpoint| {
+            let mut id = endpoint_id(&endpoint);
+            while !taken.insert(id) {
+                id = id.wrapping_add(1);
+            }
+            (endpoint, id)
+        });
+        Ids { ids: ids.collect() }
+    }
+
+    /// An endpoint's number.
+    pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<u32> {
+        let at = self.ids.binary_search_by_key(endpoint, |(known, _)| *known).ok()?;
+        Some(self.ids[at].1)
+    }
+
+    /// All, sorted by endpoint.
+    pub(crate) fn all(&self) -> &[(Endpoint, u32)] {
+        &self.ids
+    }
+}
+
+/// FNV-1a over address and port.
+pub(crate) fn endpoint_id(endpoint: &Endpoint) -> u32 {
+    let value = endpoint_value(endpoint);
+    value.as_slice().iter().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+impl Compiler {
+    /// That a destination is served, and how.
+    pub(crate) fn service_element(&self, destination: &Destination, class: u32) -> (Map, Element) {
+        let map = Key::of(destination).classes();
+        (map, Element::value(destination_key(destination), Value::new().host_u32(class)))
+    }
+
+    /// That a slot of a list holds an endpoint.
+    pub(crate) fn slot_element(
+        &self,
+        destination: &Destination,
+        list: List,
+        slot: usize,
+        endpoint: &Endpoint,
+    ) -> (Map, Element) {
+        let key = slot_key(destination, list, slot);
+        (Key::of(destination).endpoints(), Element::value(key, endpoint_value(endpoint)))
+    }
+
+    /// That a slot of a list holds the endpoint with an id.
+    pub(crate) fn affinity_slot_element(
+        &self,
+        destination: &Destination,
+        list: List,
+        slot: usize,
+        id: u32,
+    ) -> (Map, Element) {
+        let key = slot_key(destination, list, slot);
+        (Key::of(destination).affinity_slots(), Element::value(key, Value::new().host_u32(id)))
+    }
+
+    /// That an id is that of an endpoint.
+    pub(crate) fn affinity_endpoint_element(
+        &self,
+        destination: &Destination,
+        id: u32,
+        endpoint: &Endpoint,
+    ) -> (Map, Element) {
+        let key = id_key(destination, id);
+        (Key::of(destination).affinity_endpoints(), Element::value(key, endpoint_value(endpoint)))
+    }
+
+    /// That a range may use a destination.
+    pub(crate) fn source_element(&self, destination: &Destination, source: &IpNet) -> (Map, Element) {
+        let key = destination_key(destination);
+        let element = Element::range(key.clone().ip(source.network()), key.ip(source.broadcast()));
+        (Map::Sources, element)
+    }
+
+    /// That a Service has a cluster IP.
+    pub(crate) fn cluster_ip_element(&self, address: std::net::IpAddr) -> (Map, Element) {
+        (Map::ClusterIps, Element::new(Value::new().ip(address)))
+    }
+
+    /// That an address may be connected to itself.
+    pub(crate) fn hairpin_element(&self, address: std::net::IpAddr) -> (Map, Element) {
+        (Map::Hairpins, Element::new(Value::new().ip(address).ip(address)))
+    }
+
+    /// What a class's number leads to.
+    pub(crate) fn class_element(&self, number: u32, class: &Class) -> (Map, Element) {
+        (Map::Classes, Element::verdict(Value::new().host_u32(number), self.verdict(class)))
+    }
+
+    /// What is set up for the node itself.
+    pub(crate) fn node_elements(&self, node: &Node) -> Vec<(Map, Element)> {
+        let everywhere = [everything(self.family)];
+        let node_ports =
+            if node.node_port_addresses.is_empty() { &everywhere[..] } else { &node.node_port_addresses[..] };
+        let sets = [
+            (Map::ServiceCidrs, intervals(&node.service_cidrs, &[], self.family)),
+            (Map::PodCidrs, intervals(&node.pod_cidrs, &[], self.family)),
+            (Map::NodePortAddresses, intervals(node_ports, &[loopback(self.family)], self.family)),
+        ];
+        sets.into_iter().flat_map(|(map, elements)| elements.into_iter().map(move |e| (map, e))).collect()
+    }
+}
+
+/// An id as a key.
+pub(crate) fn id_key(destination: &Destination, id: u32) -> Value {
+    destination_key(destination).host_u32(id)
+}
+
+/// A slot as a key.
+pub(crate) fn slot_key(destination: &Destination, list: List, slot: usize) -> Value {
+    let slot = u32::try_from(slot).unwrap_or(u32::MAX).saturating_add(first_slot(list));
+    destination_key(destination).host_u32(slot)
+}

@@ -1,0 +1,126 @@
+//! What differs between the families, and the keys that are made of it.
+
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+
+use nft::{Expr, Field, Register, Value};
+
+use crate::compile::{Compiler, Map};
+use crate::model::Family;
+use crate::route::{Destination, Endpoint};
+
+/// By what a destination is found: its own address and port, or only a port of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Address, protocol and port.
+    Address,
+    /// Protocol and port.
+    NodePort,
+}
+
+impl Key {
+    /// How destinations of this sort are found.
+    pub const fn of(destination: &Destination) -> Key {
+        match destination {
+            Destination::Address { .. } => Key::Address,
+            Destination::NodePort { .. } => Key::NodePort,
+        }
+    }
+
+    /// To class numbers.
+    pub const fn classes(self) -> Map {
+        match self {
+            Key::Address => Map::Services,
+            Key::NodePort => Map::NodePorts,
+        }
+    }
+
+    /// From slots to endpoints.
+    pub const fn endpoints(self) -> Map {
+        match self {
+            Key::Address => Map::Endpoints,
+            Key::NodePort => Map::NodePortEndpoints,
+        }
+    }
+
+    /// From slots to ids.
+    pub const fn affinity_slots(self) -> Map {
+        match self {
+            Key::Address => Map::AffinitySlots,
+            Key::NodePort => Map::NodePortAffinitySlots,
+        }
+    }
+
+    /// From ids to endpoints.
+    pub const fn affinity_endpoints(self) -> Map {
+        match self {
+            Key::Address => Map::AffinityEndpoints,
+            Key::NodePort => Map::NodePortAffinityEndpoints,
+        }
+    }
+}
+
+impl Compiler {
+    pub(super) fn source(&self) -> Field {
+        match self.family {
+            Family::V4 => Field::IpSaddr,
+            Family::V6 => Field::Ip6Saddr,
+        }
+    }
+
+    pub(super) fn destination(&self) -> Field {
+        match self.family {
+            Family::V4 => Field::IpDaddr,
+            Family::V6 => Field::Ip6Daddr,
+        }
+    }
+
+    /// Loads a packet's key from the first register on; answers with the register behind it.
+    pub(super) fn load_key(&self, key: Key, rule: &mut Vec<Expr>) -> Register {
+        let fields: &[Field] = match key {
+            Key::Address => &[self.destination(), Field::L4proto, Field::ThDport],
+            Key::NodePort => &[Field::L4proto, Field::ThDport],
+        };
+        self.load(fields, rule)
+    }
+
+    /// Loads client and destination from the first register on.
+    pub(super) fn load_client(&self, rule: &mut Vec<Expr>) {
+        self.load(&[self.source(), self.destination(), Field::L4proto, Field::ThDport], rule);
+    }
+
+    fn load(&self, fields: &[Field], rule: &mut Vec<Expr>) -> Register {
+        rule.extend(Field::concat(Register::R0, fields));
+        Register::R0.plus(fields.iter().map(|field| field.words()).sum())
+    }
+
+    /// Words of four bytes in an address.
+    pub(super) fn address_words(&self) -> u32 {
+        self.source().words()
+    }
+}
+
+/// A destination as a key.
+pub(crate) fn destination_key(destination: &Destination) -> Value {
+    let key = match destination {
+        Destination::Address { address, .. } => Value::new().ip(*address),
+        Destination::NodePort { .. } => Value::new(),
+    };
+    key.u8(destination.protocol().number()).u16(destination.port().get())
+}
+
+/// An endpoint as data.
+pub(crate) fn endpoint_value(endpoint: &Endpoint) -> Value {
+    Value::new().ip(endpoint.address).u16(endpoint.port.get())
+}
+
+/// Data as an endpoint.
+pub(crate) fn endpoint_of(value: &Value, family: Family) -> Option<Endpoint> {
+    let bytes = value.as_slice();
+    let (address, port): (IpAddr, &[u8]) = match family {
+        Family::V4 => (<[u8; 4]>::try_from(bytes.get(..4)?).ok()?.into(), bytes.get(4..6)?),
+        Family::V6 => (<[u8; 16]>::try_from(bytes.get(..16)?).ok()?.into(), bytes.get(16..18)?),
+    };
+    let port = NonZeroU16::new(u16::from_be_bytes(port.try_into().ok()?))?;
+    Some(Endpoint { address, port })
+}

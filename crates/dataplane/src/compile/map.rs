@@ -1,0 +1,128 @@
+//! The program's sets and maps.
+
+use nft::{Set, SetFlags, TableId, Type};
+
+use crate::compile::Config;
+use crate::compile::fields::Key;
+use crate::model::Family;
+use crate::route::Destination;
+
+/// One of the sets and maps that all Services share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Map {
+    /// Class number to chain.
+    Classes,
+    /// Address, protocol and port to class number.
+    Services,
+    /// Address, protocol, port and slot to endpoint.
+    Endpoints,
+    /// The same with affinity: to the endpoint's id.
+    AffinitySlots,
+    /// Address, protocol, port and id to endpoint.
+    AffinityEndpoints,
+    /// Protocol and node port to class number.
+    NodePorts,
+    /// Protocol, node port and slot to endpoint.
+    NodePortEndpoints,
+    /// The same with affinity: to the endpoint's id.
+    NodePortAffinitySlots,
+    /// Protocol, node port and id to endpoint.
+    NodePortAffinityEndpoints,
+    /// Client, address, protocol and port to the id of the endpoint with which it stays. Filled by packets.
+    Affinity,
+    /// Who may use a firewalled destination: address, protocol, port, source.
+    Sources,
+    /// Cluster IPs that a Service has.
+    ClusterIps,
+    /// The ranges of cluster IPs.
+    ServiceCidrs,
+    /// The ranges of Pods.
+    PodCidrs,
+    /// On which of the machine's addresses node ports answer.
+    NodePortAddresses,
+    /// Addresses that may be connected to themselves, twice each.
+    Hairpins,
+}
+
+impl Map {
+    /// All, in order.
+    pub const ALL: [Map; 16] = [
+        Map::Classes,
+        Map::Services,
+        Map::Endpoints,
+        Map::AffinitySlots,
+        Map::AffinityEndpoints,
+        Map::NodePorts,
+        Map::NodePortEndpoints,
+        Map::NodePortAffinitySlots,
+        Map::NodePortAffinityEndpoints,
+        Map::Affinity,
+        Map::Sources,
+        Map::ClusterIps,
+        Map::ServiceCidrs,
+        Map::PodCidrs,
+        Map::NodePortAddresses,
+        Map::Hairpins,
+    ];
+
+    /// Its name in the kernel.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Map::Classes => "classes",
+            Map::Services => "services",
+            Map::Endpoints => "endpoints",
+            Map::AffinitySlots => "affinity-slots",
+            Map::AffinityEndpoints => "affinity-endpoints",
+            Map::NodePorts => "node-ports",
+            Map::NodePortEndpoints => "node-port-endpoints",
+            Map::NodePortAffinitySlots => "node-port-affinity-slots",
+            Map::NodePortAffinityEndpoints => "node-port-affinity-endpoints",
+            Map::Affinity => "affinity",
+            Map::Sources => "sources",
+            Map::ClusterIps => "cluster-ips",
+            Map::ServiceCidrs => "service-cidrs",
+            Map::PodCidrs => "pod-cidrs",
+            Map::NodePortAddresses => "node-port-addresses",
+            Map::Hairpins => "hairpins",
+        }
+    }
+
+    /// Whether packets fill it rather than we: its elements are neither read nor changed.
+    pub const fn is_filled_by_packets(self) -> bool {
+        matches!(self, Map::Affinity)
+    }
+
+    /// Where a destination's endpoints are: by slot; with affinity: ids by slot, endpoints by id.
+    pub(crate) const fn of_endpoints(destination: &Destination) -> (Map, Map, Map) {
+        let key = Key::of(destination);
+        (key.endpoints(), key.affinity_slots(), key.affinity_endpoints())
+    }
+
+    /// How it is made.
+    pub(super) fn definition(self, table: &TableId, family: Family, config: &Config) -> Set {
+        use Type::{InetProto, InetService, Mark};
+        let ip = match family {
+            Family::V4 => Type::Ipv4Addr,
+            Family::V6 => Type::Ipv6Addr,
+        };
+        let endpoint = [ip, InetService];
+        let set = |key: &[Type]| Set::new(table, self.name(), key);
+        let map = |key: &[Type], data: &[Type]| Set::map(table, self.name(), key, data);
+        match self {
+            Map::Classes => Set::verdict_map(table, self.name(), &[Mark]),
+            Map::Services => map(&[ip, InetProto, InetService], &[Mark]),
+            Map::Endpoints | Map::AffinityEndpoints => map(&[ip, InetProto, InetService, Mark], &endpoint),
+            Map::AffinitySlots => map(&[ip, InetProto, InetService, Mark], &[Mark]),
+            Map::NodePorts => map(&[InetProto, InetService], &[Mark]),
+            Map::NodePortEndpoints | Map::NodePortAffinityEndpoints => map(&[InetProto, InetService, Mark], &endpoint),
+            Map::NodePortAffinitySlots => map(&[InetProto, InetService, Mark], &[Mark]),
+            Map::Affinity => map(&[ip, ip, InetProto, InetService], &[Mark])
+                .with_flags(SetFlags::DYNAMIC | SetFlags::TIMEOUT)
+                .with_size(config.affinity_size),
+            Map::Sources => set(&[ip, InetProto, InetService, ip]).with_flags(SetFlags::INTERVAL),
+            Map::ClusterIps => set(&[ip]),
+            Map::ServiceCidrs | Map::PodCidrs | Map::NodePortAddresses => set(&[ip]).with_flags(SetFlags::INTERVAL),
+            Map::Hairpins => set(&[ip, ip]),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The chains and their rules.
+
+use std::time::Duration;
+
+use nft::expr::{DynsetOp, Lookup, MetaKey, Nat, NatFamily, NatFlags, NatKind, NumgenMode, Reject};
+use nft::{Chain, ChainType, Expr, Field, Hook, Register, Rule, Value, Verdict};
+
+use crate::compile::elements::first_slot;
+use crate::compile::fields::Key;
+use crate::compile::{Action, Class, Compiler, Map, Pick};
+use crate::model::Family;
+use crate::route::Masquerade;
+
+/// ICMP "port unreachable".
+const ICMP_PORT_UNREACHABLE: u8 = 3;
+/// The same for ICMPv6.
+const ICMPV6_PORT_UNREACHABLE: u8 = 4;
+/// `RTN_LOCAL`: an address of this machine.
+const LOCAL: u32 = 2;
+/// Where destinations are rewritten, and sources (`NF_IP_PRI_NAT_DST`, `NF_IP_PRI_NAT_SRC`).
+const DSTNAT: i32 = -100;
+const SRCNAT: i32 = 100;
+
+const CHAIN_SERVICES: &str = "services";
+/// Where what is refused is refused.
+const CHAIN_REJECT: &str = "reject";
+
+/// A register that no key reaches, in either family.
+const SCRATCH: Register = Register::R15;
+
+impl Compiler {
+    /// The chains that are always there, each before those that jump to it, with their rules.
+    pub fn program(&self) -> Vec<(Chain, Vec<Rule>)> {
+        let nat = |name, hook, priority| Chain::base(&self.table, name, ChainType::Nat, hook, priority);
+        let rule = |chain: &str, exprs, comment| Rule::new(&self.table, chain, exprs).with_comment(comment);
+        let jump = |chain| Rule::new(&self.table, chain, vec![Expr::jump(CHAIN_SERVICES)]);
+        let services = vec![
+            rule(CHAIN_SERVICES, self.dispatch(Key::Address), "a port of a Service"),
+            rule(CHAIN_SERVICES, self.other_port(), "another port of a Service's cluster IP"),
+            rule(CHAIN_SERVICES, self.nobody(), "a cluster IP that no Service has"),
+            rule(CHAIN_SERVICES, self.dispatch(Key::NodePort), "a node port"),
+        ];
+        let postrouting = vec![
+            rule("postrouting", self.masquerade_marked(), "what was marked for it"),
+            rule("postrouting", self.masquerade_hairpin(), "from a Pod to itself"),
+        ];
+        vec![
+            (
+                Chain::regular(&self.table, CHAIN_REJECT),
+                vec![Rule::new(&self.table, CHAIN_REJECT, vec![self.reject()])],
+            ),
+            (Chain::regular(&self.table, CHAIN_SERVICES), services),
+            (nat("prerouting", Hook::Prerouting, DSTNAT), vec![jump("prerouting")]),
+            (nat("output", Hook::Output, DSTNAT), vec![jump("output")]),
+            (nat("postrouting", Hook::Postrouting, SRCNAT), postrouting),
+        ]
+    }
+
+    /// What a class's number leads to.
+    pub fn verdict(&self, class: &Class) -> Verdict {
+        match class {
+            Class { firewalled: false, action: Action::Drop } => Verdict::Drop,
+            class => Verdict::Goto(class.to_string().into()),
+        }
+    }
+
+    /// The chains that a class needs besides those of the program, each before those that go to it, with their rules.
+    pub fn chains(&self, class: &Class) -> Vec<(Chain, Vec<Rule>)> {
+        let mut chains = match class.action {
+            Action::Reject | Action::Drop => Vec::new(),
+            Action::Forward { masquerade, pick } => {
+                let mut chains = vec![self.chain(&pick, self.pick(&pick))];
+                if masquerade != Masquerade::Never {
+                    chains.push(self.chain(&class.action, self.masquerade_and_pick(masquerade, &pick)));
+                }
+                chains
+            }
+            Action::BySource { cluster, local } => {
+                let mut chains = vec![self.chain(&cluster, self.pick(&cluster))];
+                chains.extend(local.iter().map(|local| self.chain(local, self.pick(local))));
+                chains.push(self.chain(&class.action, self.by_source(&cluster, local.as_ref())));
+                chains
+            }
+        };
+        if class.firewalled {
+            chains.push(self.chain(class, self.firewall(&class.action)));
+        }
+        chains
+    }
+
+    fn chain(&self, name: &impl ToString, rules: Vec<Vec<Expr>>) -> (Chain, Vec<Rule>) {
+        let name = name.to_string();
+        let rules = rules.into_iter().map(|exprs| Rule::new(&self.table, &name, exprs)).collect();
+        (Chain::regular(&self.table, &name), rules)
+    }
+
+    /// Finds the destination's class and goes to its chain.
+    fn dispatch(&self, key: Key) -> Vec<Expr> {
+        let mut rule = Vec::new();
+        self.load_key(key, &mut rule);
+        rule.push(lookup(key.classes(), Lookup::Value(SCRATCH)));
+        if key == Key::NodePort {
+            rule.push(self.destination().load(Register::R0));
+            rule.push(lookup(Map::NodePortAddresses, Lookup::Contained));
+            rule.extend(is_local(Field::FibDaddrType));
+        }
+        rule.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
+        rule.push(load_scratch(Register::R0));
+        rule.push(lookup(Map::Classes, Lookup::Verdict));
+        rule
+    }
+
+    fn other_port(&self) -> Vec<Expr> {
+        let destination = self.destination().load(Register::R0);
+        vec![destination, lookup(Map::ClusterIps, Lookup::Contained), Expr::goto(CHAIN_REJECT)]
+    }
+
+    fn nobody(&self) -> Vec<Expr> {
+        let destination = self.destination().load(Register::R0);
+        vec![destination, lookup(Map::ServiceCidrs, Lookup::Contained), Expr::Verdict(Verdict::Drop)]
+    }
+
+    fn reject(&self) -> Expr {
+        Expr::Reject(Reject::Icmp(match self.family {
+            Family::V4 => ICMP_PORT_UNREACHABLE,
+            Family::V6 => ICMPV6_PORT_UNREACHABLE,
+        }))
+    }
+
+    fn masquerade_marked(&self) -> Vec<Expr> {
+        let mark = Value::new().host_u32(self.mark);
+        let mut rule = vec![
+            Field::Mark.load(Register::R0),
+            Expr::and(Register::R0, self.mark),
+            Expr::eq(Register::R0, mark),
+            Field::Mark.load(Register::R0),
+            Expr::and(Register::R0, !self.mark),
+            Expr::MetaSet { key: MetaKey::Mark, sreg: Register::R0 },
+        ];
+        rule.push(masquerade());
+        rule
+    }
+
+    fn masquerade_hairpin(&self) -> Vec<Expr> {
+        let mut rule = Field::concat(Register::R0, &[self.source(), self.destination()]);
+        rule.push(lookup(Map::Hairpins, Lookup::Contained));
+        rule.push(masquerade());
+        rule
+    }
+
+    fn mark_for_masquerade(&self) -> [Expr; 3] {
+        let set = Expr::MetaSet { key: MetaKey::Mark, sreg: Register::R0 };
+        [Field::Mark.load(Register::R0), Expr::or(Register::R0, self.mark), set]
+    }
+
+    fn masquerade_and_pick(&self, masquerade: Masquerade, pick: &Pick) -> Vec<Vec<Expr>> {
+        let mut mark = Vec::new();
+        if masquerade == Masquerade::FromOutside {
+            mark.push(self.source().load(Register::R0));
+            mark.push(lookup(Map::PodCidrs, Lookup::NotContained));
+        }
+        mark.extend(self.mark_for_masquerade());
+        vec![mark, vec![Expr::goto(&pick.to_string())]]
+    }
+
+    fn by_source(&self, cluster: &Pick, local: Option<&Pick>) -> Vec<Vec<Expr>> {
+        let from_pod =
+            vec![self.source().load(Register::R0), lookup(Map::PodCidrs, Lookup::Contained), goto_pick(cluster)];
+        let mut from_node: Vec<Expr> = is_local(Field::FibSaddrType).into();
+        from_node.extend(self.mark_for_masquerade());
+        from_node.push(goto_pick(cluster));
+        let others = local.map_or(Expr::Verdict(Verdict::Drop), goto_pick);
+        vec![from_pod, from_node, vec![others]]
+    }
+
+    fn firewall(&self, action: &Action) -> Vec<Vec<Expr>> {
+        let mut refuse = Vec::new();
+        let behind = self.load_key(Key::Address, &mut refuse);
+        refuse.push(self.source().load(behind));
+        refuse.push(lookup(Map::Sources, Lookup::NotContained));
+        refuse.push(Expr::Verdict(Verdict::Drop));
+        let rest = match action {
+            Action::Drop => Expr::Verdict(Verdict::Drop),
+            action => Expr::goto(&action.to_string()),
+        };
+        vec![refuse, vec![rest]]
+    }
+
+    fn pick(&self, pick: &Pick) -> Vec<Vec<Expr>> {
+        match pick.affinity {
+            None => vec![self.pick_any(pick)],
+            Some(seconds) => self.pick_with_affinity(pick, Duration::from_secs(seconds.into())),
+        }
+    }
+
+    fn pick_any(&self, pick: &Pick) -> Vec<Expr> {
+        let mut rule: Vec<Expr> = clear_scratch().into();
+        self.load_slot(pick, &mut rule);
+        rule.push(lookup(pick.key.endpoints(), Lookup::Value(Register::R0)));
+        rule.push(self.dnat(Register::R0));
+        rule
+    }
+
+    /// Three rules: a client that is known and whose endpoint is still there; any other client; and, should the map of
+    /// clients be full, a choice that is not remembered.
+    fn pick_with_affinity(&self, pick: &Pick, timeout: Duration) -> Vec<Vec<Expr>> {
+        let mut known = Vec::new();
+        self.load_client(&mut known);
+        known.push(lookup(Map::Affinity, Lookup::Value(SCRATCH)));
+        known.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
+        let endpoint = self.load_endpoint_of_scratch(pick.key, &mut known);
+        known.extend(self.remember(DynsetOp::Update, timeout));
+        known.extend(clear_scratch());
+        known.push(self.dnat(endpoint));
+
+        let mut new = Vec::new();
+        self.choose_into_scratch(pick, &mut new);
+        let endpoint = self.load_endpoint_of_scratch(pick.key, &mut new);
+        // What is known of the client leads to an endpoint that is gone; an update would keep it.
+        new.extend(self.remember(DynsetOp::Delete, timeout));
+        new.extend(self.remember(DynsetOp::Update, timeout));
+        new.extend(clear_scratch());
+        new.push(self.dnat(endpoint));
+
+        let mut unremembered = Vec::new();
+        self.choose_into_scratch(pick, &mut unremembered);
+        let endpoint = self.load_endpoint_of_scratch(pick.key, &mut unremembered);
+        unremembered.extend(clear_scratch());
+        unremembered.push(self.dnat(endpoint));
+        vec![known, new, unremembered]
+    }
+
+    /// The packet's key and a random slot of the list.
+    fn load_slot(&self, pick: &Pick, rule: &mut Vec<Expr>) {
+        let behind = self.load_key(pick.key, rule);
+        let (modulus, offset) = (pick.count, first_slot(pick.list));
+        rule.push(Expr::Numgen { dreg: behind, modulus, offset, mode: NumgenMode::Random });
+    }
+
+    fn choose_into_scratch(&self, pick: &Pick, rule: &mut Vec<Expr>) {
+        self.load_slot(pick, rule);
+        rule.push(lookup(pick.key.affinity_slots(), Lookup::Value(SCRATCH)));
+        rule.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
+    }
+
+    /// The endpoint whose id is in the scratch, behind where a client's key ends. Ends the rule if there is none.
+    fn load_endpoint_of_scratch(&self, key: Key, rule: &mut Vec<Expr>) -> Register {
+        let behind = self.load_key(key, rule);
+        rule.push(load_scratch(behind));
+        let endpoint = Register::R0.plus(2 * self.address_words() + 2);
+        rule.push(lookup(key.affinity_endpoints(), Lookup::Value(endpoint)));
+        endpoint
+    }
+
+    fn remember(&self, op: DynsetOp, timeout: Duration) -> Vec<Expr> {
+        let mut exprs = Vec::new();
+        self.load_client(&mut exprs);
+        exprs.push(load_scratch(SCRATCH));
+        let (set, timeout) = (Map::Affinity.name().into(), (op == DynsetOp::Update).then_some(timeout));
+        exprs.push(Expr::Dynset { set, op, key: Register::R0, data: Some(SCRATCH), timeout, exprs: Vec::new() });
+        exprs
+    }
+
+    fn dnat(&self, endpoint: Register) -> Expr {
+        let family = match self.family {
+            Family::V4 => NatFamily::Ip,
+            Family::V6 => NatFamily::Ip6,
+        };
+        Expr::Nat(Nat::to(NatKind::Dnat, family, endpoint, Some(endpoint.plus(self.address_words()))))
+    }
+}
+
+fn lookup(map: Map, result: Lookup) -> Expr {
+    Expr::Lookup { set: map.name().into(), key: Register::R0, result }
+}
+
+fn goto_pick(pick: &Pick) -> Expr {
+    Expr::goto(&pick.to_string())
+}
+
+fn is_local(field: Field) -> [Expr; 2] {
+    [field.load(Register::R0), Expr::eq(Register::R0, Value::new().host_u32(LOCAL))]
+}
+
+fn load_scratch(dreg: Register) -> Expr {
+    Expr::Meta { key: MetaKey::Priority, dreg }
+}
+
+fn clear_scratch() -> [Expr; 2] {
+    let zero = Expr::Immediate { dreg: SCRATCH, value: Value::new().host_u32(0) };
+    [zero, Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH }]
+}
+
+fn masquerade() -> Expr {
+    Expr::Masquerade { flags: NatFlags::FULLY_RANDOM, ports: None }
+}

@@ -1,0 +1,186 @@
+//! The whole of it: a model in, a kernel out.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nft::Batch;
+
+use crate::backend::{Backend, CommitError, FlowsError, ReadError};
+use crate::flows::StaleFlows;
+use crate::model::{Model, NamespacedName, Node};
+use crate::plan::Planner;
+use crate::route::Destination;
+
+/// Keeps a backend in step with a model. Blocking: to be used on a thread of its own.
+///
+/// ```no_run
+/// use dataplane::backend::nftables;
+/// use dataplane::{Config, Dataplane, Node};
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let backend = nftables::Backend::new(Config::default())?;
+/// let mut dataplane = Dataplane::new(backend, Node::default());
+/// // dataplane.model_mut().set_service(…), set_slice(…)
+/// let report = dataplane.sync()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Dataplane<B> {
+    model: Model,
+    backend: B,
+    planners: Vec<Planner>,
+    /// Whether the planners know what the backend holds.
+    certain: bool,
+    /// Destinations whose flows are still to be looked through.
+    flows: BTreeSet<(usize, Destination)>,
+}
+
+/// What a sync did.
+#[derive(Debug, Default)]
+pub struct SyncReport {
+    /// Elements, chains and rules that were added or taken away.
+    pub changes: usize,
+    /// Services that were looked at.
+    pub services: usize,
+    /// Whether everything was compared with what the backend held, rather than only what changed.
+    pub full: bool,
+    /// UDP connections that were ended.
+    pub flows_ended: usize,
+    /// Why stale UDP connections were not ended; the next sync tries again.
+    pub flows_error: Option<FlowsError>,
+    /// Destinations that several Services claim, with those that do not get them.
+    pub conflicts: Vec<(Destination, NamespacedName)>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Why a sync changed nothing. The next one compares everything.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// It is not known what the backend holds.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The backend refused the transaction.
+    #[error("the rules were refused")]
+    Commit(#[from] CommitError),
+}
+
+impl<B: Backend> Dataplane<B> {
+    /// On this node, with nothing known yet. The first sync compares with what the backend holds from earlier: it is to
+    /// be called when the model knows everything, else connections to what is not known yet are cut.
+    pub fn new(backend: B, node: Node) -> Dataplane<B> {
+        let config = backend.config().clone();
+        let planners = config.families.iter().map(|family| Planner::new(&config, *family)).collect();
+        Dataplane { model: Model::new(node), backend, planners, certain: false, flows: BTreeSet::new() }
+    }
+
+    /// What is wanted.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What is wanted, to be changed; takes effect with the next sync.
+    pub fn model_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The backend, for what is not the rules: its connections, its removal. After its rules were changed, call
+    /// [`Dataplane::forget`].
+    pub fn backend_mut(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// The next sync compares everything: somebody may have changed the rules.
+    pub fn forget(&mut self) {
+        self.certain = false;
+    }
+
+    /// Whether a sync has anything to do.
+    pub fn is_dirty(&self) -> bool {
+        !self.certain || self.model.is_dirty() || !self.flows.is_empty()
+    }
+
+    /// Brings the backend in step, in one transaction; then ends UDP connections that the change has made stale.
+    /// Costs what changed.
+    pub fn sync(&mut self) -> Result<SyncReport, SyncError> {
+        let start = Instant::now();
+        let full = !self.certain;
+        let (mut dirty, node) = self.model.take_dirty();
+        if full || node {
+            dirty = self.model.all();
+        }
+        // Until the transaction is done: whatever fails from here on, the planners are ahead of the backend.
+        self.certain = false;
+        let (batch, changes) = self.plan(full, &dirty, node)?;
+        self.backend.commit(&batch)?;
+        self.certain = true;
+        self.model.release(&dirty);
+
+        let (flows_ended, flows_error) = match self.end_flows() {
+            Ok(ended) => (ended, None),
+            Err(error) => (0, Some(error)),
+        };
+        let report = SyncReport {
+            changes,
+            services: dirty.len(),
+            full,
+            flows_ended,
+            flows_error,
+            conflicts: self.conflicts(),
+            duration: start.elapsed(),
+        };
+        tracing::debug!(
+            changes = report.changes,
+            services = report.services,
+            full = report.full,
+            flows_ended = report.flows_ended,
+            duration = ?report.duration,
+            "synced"
+        );
+        Ok(report)
+    }
+
+    /// One transaction for all families.
+    fn plan(&mut self, full: bool, dirty: &[crate::model::ServiceId], node: bool) -> Result<(Batch, usize), ReadError> {
+        let mut batch = Batch::new();
+        let mut changes = 0;
+        for (family, planner) in self.planners.iter_mut().enumerate() {
+            let plan = if full {
+                let held = self.backend.read(planner.compiler().table())?;
+                planner.rebuild(&self.model, held)
+            } else {
+                planner.update(&self.model, dirty, node)
+            };
+            batch.operations.extend(plan.batch.operations);
+            changes += plan.changes;
+            self.flows.extend(plan.flows.into_iter().map(|destination| (family, destination)));
+        }
+        Ok((batch, changes))
+    }
+
+    fn end_flows(&mut self) -> Result<usize, FlowsError> {
+        if self.flows.is_empty() {
+            return Ok(0);
+        }
+        let mut stale = StaleFlows::new(self.model.node());
+        for (family, destination) in &self.flows {
+            stale.add(*destination, self.planners[*family].serving(destination));
+        }
+        let ended = self.backend.end_flows(&stale)?;
+        self.flows.clear();
+        Ok(ended)
+    }
+
+    fn conflicts(&self) -> Vec<(Destination, NamespacedName)> {
+        let all = self.planners.iter().flat_map(Planner::conflicts);
+        all.filter_map(|(destination, id)| Some((destination, self.model.entry(id)?.name.clone()))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Connections that no rule can help: a UDP client that goes on sending keeps its connection alive in conntrack, and
+//! with it the endpoint that was chosen for it once, also when that is gone, and when the Service is. (A TCP client
+//! notices, and connects anew.) So whenever a UDP destination changes, its connections are looked through.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use nft::conntrack::{Entry, Filter, Protocol as Above, ProtocolFilter, Status};
+
+use crate::model::{Family, Node, Protocol};
+use crate::route::{Destination, Endpoint};
+
+/// Above so many destinations one look through all UDP connections costs less than one for each.
+const FEW: usize = 4;
+
+/// UDP destinations whose connections may be stale, each with those that answer for it now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StaleFlows {
+    destinations: BTreeMap<Destination, Vec<Endpoint>>,
+    node_addresses: Vec<IpAddr>,
+}
+
+impl StaleFlows {
+    /// On this node.
+    pub fn new(node: &Node) -> StaleFlows {
+        StaleFlows { destinations: BTreeMap::new(), node_addresses: node.addresses.clone() }
+    }
+
+    /// Connections to a UDP destination are stale unless one of these answers.
+    pub fn add(&mut self, destination: Destination, serving: &[Endpoint]) {
+        let mut serving = serving.to_vec();
+        serving.sort_unstable();
+        self.destinations.insert(destination, serving);
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.destinations.is_empty()
+    }
+
+    /// Which connections are to be looked at, all of them together.
+    pub fn filters(&self) -> Vec<Filter> {
+        let udp = Protocol::Udp.number();
+        if self.destinations.len() <= FEW {
+            return self.destinations.keys().map(|destination| filter(destination, udp)).collect();
+        }
+        let mut families: Vec<Family> = self.destinations.keys().map(family).collect();
+        families.sort_unstable();
+        families.dedup();
+        let all = families.into_iter().map(|family| {
+            let mut filter = of_family(family);
+            filter.original.protocol = Some(ProtocolFilter { number: udp, source_port: None, destination_port: None });
+            filter
+        });
+        all.collect()
+    }
+
+    /// Whether a connection leads where nobody answers any more.
+    pub fn is_stale(&self, entry: &Entry) -> bool {
+        let (Above::Ports { number, destination: port, .. }, Some((answering_port, _))) =
+            (entry.original.protocol, entry.reply.protocol.ports())
+        else {
+            return false;
+        };
+        let Some(port) = std::num::NonZeroU16::new(port) else { return false };
+        if number != Protocol::Udp.number() {
+            return false;
+        }
+        let (address, protocol) = (entry.original.destination, Protocol::Udp);
+        let exact = self.destinations.get(&Destination::Address { address, protocol, port });
+        let serving = exact.or_else(|| {
+            // A connection to somebody else's port of the same number is none of ours.
+            let ours = entry.status.contains(Status::DST_NAT) || self.node_addresses.contains(&address);
+            let node_port = Destination::NodePort { family: Family::of(address), protocol, port };
+            self.destinations.get(&node_port).filter(|_| ours)
+        });
+        let answers =
+            |endpoint: &Endpoint| endpoint.address == entry.reply.source && endpoint.port.get() == answering_port;
+        serving.is_some_and(|serving| !serving.iter().any(answers))
+    }
+}
+
+fn family(destination: &Destination) -> Family {
+    match destination {
+        Destination::Address { address, .. } => Family::of(*address),
+        Destination::NodePort { family, .. } => *family,
+    }
+}
+
+fn of_family(family: Family) -> Filter {
+    match family {
+        Family::V4 => Filter::ipv4(),
+        Family::V6 => Filter::ipv6(),
+    }
+}
+
+fn filter(destination: &Destination, protocol: u8) -> Filter {
+    match destination {
+        Destination::Address { address, port, .. } => Filter::to(*address, protocol, port.get()),
+        Destination::NodePort { family, port, .. } => of_family(*family).to_port(protocol, port.get()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! Rules wanted − rules held = changes.
+//!
+//! A [`Planner`] knows what the kernel holds for one family: not the elements, but the routes that they were made of,
+//! from which any element can be made again. So a change costs a comparison of one Service's routes with those it had,
+//! and nothing is listed.
+//!
+//! At the start, and whenever it is not certain what the kernel holds, [`Planner::rebuild`] compares everything that is
+//! wanted with a dump and changes the difference. Endpoints keep their slots and classes their numbers, so that a
+//! restart of the agent changes nothing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use nft::{Batch, Element};
+
+use crate::compile::{Class, Compiler, Config, Map};
+use crate::model::{Family, Model, Protocol, ServiceId};
+use crate::route::{Destination, Endpoint, ServiceRoutes, route};
+use crate::ruleset::TableContent;
+
+mod arrange;
+mod changes;
+mod claims;
+mod classes;
+mod held;
+mod views;
+
+use changes::Changes;
+use claims::Claims;
+use classes::Classes;
+use held::Held;
+use views::{View, views};
+
+/// What the kernel holds for one family, and how it comes to hold something else.
+#[derive(Debug)]
+pub struct Planner {
+    compiler: Compiler,
+    classes: Classes,
+    claims: Claims,
+    services: HashMap<ServiceId, ServiceRoutes>,
+    cluster_ips: Counted,
+    hairpins: Counted,
+    node: Vec<(Map, Element)>,
+}
+
+/// A transaction, and what should be done after it.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The transaction.
+    pub batch: Batch,
+    /// How many elements, chains and rules it adds or takes away.
+    pub changes: usize,
+    /// UDP destinations whose flows may lead to endpoints that are gone.
+    pub flows: BTreeSet<Destination>,
+}
+
+/// How many Services want an address in a set.
+#[derive(Debug, Default)]
+struct Counted(HashMap<IpAddr, u32>);
+
+impl Counted {
+    /// Whether it is the first.
+    fn add(&mut self, address: IpAddr) -> bool {
+        let count = self.0.entry(address).or_insert(0);
+        *count += 1;
+        *count == 1
+    }
+
+    /// Whether it was the last.
+    fn remove(&mut self, address: IpAddr) -> bool {
+        let Some(count) = self.0.get_mut(&address) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            self.0.remove(&address);
+            return true;
+        }
+        false
+    }
+}
+
+impl Planner {
+    /// Knows of nothing: call [`Planner::rebuild`] first.
+    pub fn new(config: &Config, family: Family) -> Planner {
+        Planner {
+            compiler: Compiler::new(config, family),
+            classes: Classes::default(),
+            claims: Claims::default(),
+            services: HashMap::new(),
+            cluster_ips: Counted::default(),
+            hairpins: Counted::default(),
+            node: Vec::new(),
+        }
+    }
+
+    /// The maker of the rules.
+    pub fn compiler(&self) -> &Compiler {
+        &self.compiler
+    }
+
+    /// From whatever is held (`None`: no table) to what the whole model wants.
+    pub(crate) fn rebuild(&mut self, model: &Model, held: Option<TableContent>) -> Plan {
+        self.classes = Classes::default();
+        self.claims = Claims::default();
+        self.services.clear();
+        self.cluster_ips = Counted::default();
+        self.hairpins = Counted::default();
+        self.node.clear();
+
+        let held = Held::new(&self.compiler, held);
+        self.classes.remember(held.class_numbers());
+        let mut changes = Changes::reconcile(held);
+        self.program_node(model, &mut changes);
+        let mut flows = self.program_services(model, model.all(), &mut changes);
+        flows.extend(self.services.values().flat_map(udp_destinations));
+        self.program_classes(&mut changes);
+        self.plan(changes, flows)
+    }
+
+    /// From what is held to what the model wants, if nothing but these Services (and the node) changed since.
+    pub(crate) fn update(&mut self, model: &Model, dirty: &[ServiceId], node: bool) -> Plan {
+        let mut changes = Changes::default();
+        if node {
+            self.program_node(model, &mut changes);
+        }
+        let dirty = if node { model.all() } else { dirty.to_vec() };
+        let flows = self.program_services(model, dirty, &mut changes);
+        self.program_classes(&mut changes);
+        self.plan(changes, flows)
+    }
+
+    /// The endpoints of a destination that still answer; none if nobody has it.
+    pub(crate) fn serving(&self, destination: &Destination) -> &[Endpoint] {
+        let service = self.claims.owner(destination).and_then(|id| self.services.get(&id));
+        let mut ports = service.iter().flat_map(|service| &service.ports);
+        let port = ports.find(|port| port.routes.iter().any(|route| route.destination == *destination));
+        port.map_or(&[], |port| &port.serving)
+    }
+
+    /// Destinations that several Services claim, with the Services that do not get them.
+    pub(crate) fn conflicts(&self) -> Vec<(Destination, ServiceId)> {
+        self.claims.waiting()
+    }
+
+    fn plan(&self, changes: Changes, flows: BTreeSet<Destination>) -> Plan {
+        let (batch, changes) = changes.into_batch(&self.compiler);
+        Plan { batch, changes, flows }
+    }
+
+    fn program_node(&mut self, model: &Model, changes: &mut Changes) {
+        let wanted = self.compiler.node_elements(model.node());
+        for element in self.node.drain(..) {
+            changes.remove(element);
+        }
+        for element in &wanted {
+            changes.add(element.clone());
+        }
+        self.node = wanted;
+    }
+
+    fn program_services(
+        &mut self,
+        model: &Model,
+        dirty: Vec<ServiceId>,
+        changes: &mut Changes,
+    ) -> BTreeSet<Destination> {
+        let (node, family) = (model.node(), self.compiler.family());
+        let routed = |id: ServiceId| model.entry(id).map(|entry| (id, route(entry, node, family)));
+        let mut wanted: Vec<(ServiceId, ServiceRoutes)> = dirty.iter().copied().filter_map(routed).collect();
+        let mut affected = BTreeSet::new();
+        for (id, routes) in &wanted {
+            affected.extend(self.claims.update(model, *id, self.services.get(id), routes));
+        }
+        for (id, _) in &wanted {
+            affected.remove(id);
+        }
+        wanted.extend(affected.into_iter().filter_map(routed));
+        wanted.sort_by_key(|(id, _)| model.entry(*id).map(|entry| &entry.name));
+
+        let mut flows = BTreeSet::new();
+        for (id, mut routes) in wanted {
+            self.claims.keep_own(id, &mut routes);
+            let old = self.services.remove(&id).unwrap_or_default();
+            arrange::arrange(&mut routes, &old, changes);
+            if old != routes {
+                self.change_service(&old, &routes, changes);
+                flows.extend(changed_flows(&old, &routes));
+            }
+            if routes != ServiceRoutes::default() {
+                self.services.insert(id, routes);
+            }
+        }
+        flows
+    }
+
+    fn change_service(&mut self, old: &ServiceRoutes, new: &ServiceRoutes, changes: &mut Changes) {
+        for address in &old.cluster_ips {
+            if self.cluster_ips.remove(*address) {
+                changes.remove(self.compiler.cluster_ip_element(*address));
+            }
+        }
+        for address in &new.cluster_ips {
+            if self.cluster_ips.add(*address) {
+                changes.add(self.compiler.cluster_ip_element(*address));
+            }
+        }
+        for address in &old.hairpins {
+            if self.hairpins.remove(*address) {
+                changes.remove(self.compiler.hairpin_element(*address));
+            }
+        }
+        for address in &new.hairpins {
+            if self.hairpins.add(*address) {
+                changes.add(self.compiler.hairpin_element(*address));
+            }
+        }
+        let (old, new) = (views(old), views(new));
+        for gone in old.iter().filter(|old| find(&new, &old.destination).is_none()) {
+            self.change_route(Some(gone), None, changes);
+        }
+        for wanted in &new {
+            let held = find(&old, &wanted.destination);
+            if held != Some(wanted) {
+                self.change_route(held, Some(wanted), changes);
+            }
+        }
+    }
+
+    /// One destination; both are of it.
+    fn change_route(&mut self, old: Option<&View<'_>>, new: Option<&View<'_>>, changes: &mut Changes) {
+        let (old_class, new_class) = (old.map(|view| view.class), new.map(|view| view.class));
+        if old_class != new_class {
+            // The new one first: a class that both use in turn is not given up between.
+            let number = new_class.map(|class| self.classes.acquire(class));
+            if let (Some(old), Some(class)) = (old, old_class) {
+                changes.remove(self.compiler.service_element(&old.destination, self.classes.release(class)));
+            }
+            if let (Some(new), Some(number)) = (new, number) {
+                changes.add(self.compiler.service_element(&new.destination, number));
+            }
+        }
+        let sources = |view: Option<&View<'_>>| view.map_or_else(Vec::new, |view| view.sources.to_vec());
+        let (old_sources, new_sources) = (sources(old), sources(new));
+        if let Some(destination) = old.or(new).map(|view| view.destination) {
+            for source in old_sources.iter().filter(|source| !new_sources.contains(source)) {
+                changes.remove(self.compiler.source_element(&destination, source));
+            }
+            for source in new_sources.iter().filter(|source| !old_sources.contains(source)) {
+                changes.add(self.compiler.source_element(&destination, source));
+            }
+        }
+        views::change_endpoints(&self.compiler, old, new, changes);
+    }
+
+    /// Chains come with the first Service of their class, and go with the last.
+    fn program_classes(&mut self, changes: &mut Changes) {
+        let (compiler, classes) = (&self.compiler, &mut self.classes);
+        for (number, class) in classes.take_new() {
+            changes.add(compiler.class_element(number, &class));
+            for chain in compiler.chains(&class) {
+                if classes.use_chain(&chain.0.name) {
+                    changes.add_chain(chain);
+                }
+            }
+        }
+        for (number, class) in classes.take_unused() {
+            changes.remove(compiler.class_element(number, &class));
+            for (chain, _) in compiler.chains(&class) {
+                if classes.leave_chain(&chain.name) {
+                    changes.remove_chain(chain.name);
+                }
+            }
+        }
+    }
+
+    /// The classes in use, with their numbers.
+    pub fn classes(&self) -> Vec<(u32, Class)> {
+        self.classes.all()
+    }
+}
+
+fn find<'v, 'r>(views: &'v [View<'r>], destination: &Destination) -> Option<&'v View<'r>> {
+    let at = views.binary_search_by_key(destination, |view| view.destination).ok()?;
+    views.get(at)
+}
+
+fn udp_destinations(service: &ServiceRoutes) -> impl Iterator<Item = Destination> {
+    let ports = service.ports.iter().filter(|port| port.protocol == Protocol::Udp);
+    ports.flat_map(|port| port.routes.iter().map(|route| route.destination))
+}
+
+/// The UDP destinations of which something changed: the destination itself, or who answers.
+fn changed_flows(old: &ServiceRoutes, new: &ServiceRoutes) -> BTreeSet<Destination> {
+    let differs = |one: &ServiceRoutes, other: &ServiceRoutes, destination: &Destination| {
+        let port = |service: &ServiceRoutes| {
+            let mut ports = service.ports.iter();
+            let port = ports.find(|port| port.routes.iter().any(|route| route.destination == *destination));
+            port.map(|port| port.serving.clone())
+        };
+        port(one) != port(other)
+    };
+    let all = udp_destinations(old).chain(udp_destinations(new));
+    all.filter(|destination| differs(old, new, destination)).collect()
+}
+
+#[cfg(test)]
+mod tests;

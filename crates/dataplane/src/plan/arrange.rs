@@ -1,0 +1,55 @@
+//! Which endpoint stands in which slot.
+//!
+//! The kernel finds endpoints by slot, numbered without gaps. Were slots in the order of addresses, one endpoint that
+//! comes or goes would move all behind it. So those that stay keep their slots, and only holes are filled.
+
+use std::collections::HashSet;
+
+use crate::plan::changes::Changes;
+use crate::route::{Endpoint, List, PortRoutes, ServiceRoutes};
+
+/// Puts each list of `new` into the order that changes the fewest slots of what is held: of `old`, or of the dump.
+pub(super) fn arrange(new: &mut ServiceRoutes, old: &ServiceRoutes, changes: &Changes) {
+    for port in &mut new.ports {
+        let same = |old: &&PortRoutes| old.routes.iter().any(|route| holds(port, route));
+        let before = old.ports.iter().find(same);
+        for list in [List::Cluster, List::Local] {
+            let held = match before {
+                Some(before) => before.list(list).to_vec(),
+                None => dumped(port, list, changes),
+            };
+            let wanted = match list {
+                List::Cluster => &mut port.cluster,
+                List::Local => &mut port.local,
+            };
+            *wanted = slots(&held, std::mem::take(wanted));
+        }
+        port.serving.shrink_to_fit();
+        port.routes.shrink_to_fit();
+    }
+}
+
+/// Every destination of a port that needs the list has it in the same order.
+fn dumped(port: &PortRoutes, list: List, changes: &Changes) -> Vec<Endpoint> {
+    let Some(held) = changes.held() else { return Vec::new() };
+    let lists = port.routes.iter().map(|route| held.list(&route.destination, list));
+    lists.max_by_key(Vec::len).unwrap_or_default()
+}
+
+fn holds(port: &PortRoutes, route: &crate::route::Route) -> bool {
+    port.routes.iter().any(|own| own.destination == route.destination)
+}
+
+/// `wanted` (sorted, without doubles) in an order in which as many as possible stand where `held` has them.
+pub(super) fn slots(held: &[Endpoint], mut wanted: Vec<Endpoint>) -> Vec<Endpoint> {
+    if held.is_empty() {
+        wanted.shrink_to_fit();
+        return wanted;
+    }
+    let kept: Vec<Option<Endpoint>> = (0..wanted.len())
+        .map(|slot| held.get(slot).filter(|endpoint| wanted.binary_search(endpoint).is_ok()).copied())
+        .collect();
+    let placed: HashSet<Endpoint> = kept.iter().flatten().copied().collect();
+    let mut others = wanted.into_iter().filter(|endpoint| !placed.contains(endpoint));
+    kept.into_iter().filter_map(|kept| kept.or_else(|| others.next())).collect()
+}

@@ -1,0 +1,174 @@
+//! What becomes of a packet, read off the routes: for `explain`, and as the first of the conformance table's judges.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+
+use ipnet::IpNet;
+
+use crate::model::{Family, Model, Node, Protocol};
+use crate::route::{Decision, Destination, Endpoint, List, Masquerade, PortRoutes, Route, ServiceRoutes, route};
+
+/// The first packet of a connection, as it reaches this node or is made by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    /// Source address.
+    pub source: IpAddr,
+    /// Source port.
+    pub source_port: u16,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Destination port.
+    pub port: u16,
+    /// IANA's number of the transport protocol.
+    pub protocol: u8,
+    /// Whether this machine made it.
+    pub made_here: bool,
+}
+
+/// Where a connection may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Choice {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Whether it sees the node's address instead of the source.
+    pub masquerade: bool,
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// To one of these.
+    Forward(Vec<Choice>),
+    /// The sender is told at once that nobody is there.
+    Reject,
+    /// Nothing is answered.
+    Drop,
+    /// It is none of ours.
+    Pass,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Reject => f.write_str("reject"),
+            Verdict::Drop => f.write_str("drop"),
+            Verdict::Pass => f.write_str("pass"),
+            Verdict::Forward(choices) => {
+                f.write_str("to")?;
+                for Choice { endpoint, masquerade } in choices {
+                    let note = if *masquerade { " (masqueraded)" } else { "" };
+                    write!(f, " {endpoint}{note}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// All routes of a model in one family, by destination.
+#[derive(Debug)]
+pub struct Table {
+    family: Family,
+    node: Node,
+    services: Vec<ServiceRoutes>,
+    /// Indexes of Service, port and route.
+    by_destination: BTreeMap<Destination, (usize, usize, usize)>,
+}
+
+impl Table {
+    /// Routes every Service anew.
+    pub fn new(model: &Model, family: Family) -> Table {
+        let entries = model.all().into_iter().filter_map(|id| model.entry(id));
+        let services: Vec<_> = entries.map(|entry| route(entry, model.node(), family)).collect();
+        let mut by_destination: BTreeMap<Destination, (usize, usize, usize)> = BTreeMap::new();
+        let claim = |&(s, p, r): &(usize, usize, usize)| services[s].ports[p].routes[r].claim;
+        for (s, service) in services.iter().enumerate() {
+            for (p, port) in service.ports.iter().enumerate() {
+                for (r, route) in port.routes.iter().enumerate() {
+                    let at = by_destination.entry(route.destination).or_insert((s, p, r));
+                    if route.claim < claim(at) {
+                        *at = (s, p, r);
+                    }
+                }
+            }
+        }
+        Table { family, node: model.node().clone(), services, by_destination }
+    }
+
+    /// What becomes of a packet. `is_local` knows the machine's own addresses.
+    pub fn verdict(&self, packet: &Packet, is_local: impl Fn(IpAddr) -> bool) -> Verdict {
+        let (Some(protocol), Some(port)) = (Protocol::from_number(packet.protocol), NonZeroU16::new(packet.port))
+        else {
+            return self.verdict_on_address(packet.destination);
+        };
+        let exact = Destination::Address { address: packet.destination, protocol, port };
+        if let Some(at) = self.by_destination.get(&exact) {
+            return self.carry_out(*at, packet, is_local);
+        }
+        match self.verdict_on_address(packet.destination) {
+            Verdict::Pass => {}
+            decided => return decided,
+        }
+        let node_port = Destination::NodePort { family: self.family, protocol, port };
+        match self.by_destination.get(&node_port) {
+            Some(at) if self.is_node_port_address(packet.destination) && is_local(packet.destination) => {
+                self.carry_out(*at, packet, is_local)
+            }
+            _ => Verdict::Pass,
+        }
+    }
+
+    /// For packets to no port of a Service.
+    fn verdict_on_address(&self, address: IpAddr) -> Verdict {
+        if self.services.iter().any(|service| service.cluster_ips.contains(&address)) {
+            Verdict::Reject
+        } else if contains(&self.node.service_cidrs, address) {
+            Verdict::Drop
+        } else {
+            Verdict::Pass
+        }
+    }
+
+    fn is_node_port_address(&self, address: IpAddr) -> bool {
+        let wanted = &self.node.node_port_addresses;
+        !address.is_loopback() && (wanted.is_empty() || contains(wanted, address))
+    }
+
+    fn carry_out(&self, at: (usize, usize, usize), packet: &Packet, is_local: impl Fn(IpAddr) -> bool) -> Verdict {
+        let service = &self.services[at.0];
+        let port = &service.ports[at.1];
+        let Route { decision, firewalled, .. } = port.routes[at.2];
+        if firewalled && !contains(&service.sources, packet.source) {
+            return Verdict::Drop;
+        }
+        let from_pod = contains(&self.node.pod_cidrs, packet.source);
+        match decision {
+            Decision::Reject => Verdict::Reject,
+            Decision::Drop => Verdict::Drop,
+            Decision::Forward { to, masquerade } => {
+                let masquerade = match masquerade {
+                    Masquerade::Never => false,
+                    Masquerade::FromOutside => !from_pod,
+                    Masquerade::Always => true,
+                };
+                forward(service, port, to, masquerade, packet.source)
+            }
+            Decision::BySource if from_pod => forward(service, port, List::Cluster, false, packet.source),
+            Decision::BySource if is_local(packet.source) => forward(service, port, List::Cluster, true, packet.source),
+            Decision::BySource if port.local.is_empty() => Verdict::Drop,
+            Decision::BySource => forward(service, port, List::Local, false, packet.source),
+        }
+    }
+}
+
+fn forward(service: &ServiceRoutes, port: &PortRoutes, list: List, masquerade: bool, source: IpAddr) -> Verdict {
+    let hairpin = |endpoint: &Endpoint| endpoint.address == source && service.hairpins.contains(&source);
+    let choice = |endpoint: &Endpoint| Choice { endpoint: *endpoint, masquerade: masquerade || hairpin(endpoint) };
+    Verdict::Forward(port.list(list).iter().map(choice).collect())
+}
+
+fn contains(nets: &[IpNet], address: IpAddr) -> bool {
+    nets.iter().any(|net| net.contains(&address))
+}
