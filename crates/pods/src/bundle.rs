@@ -53,6 +53,8 @@ pub struct Root {
     pub store: PathBuf,
     /// Read-only layers, the topmost first. With none the root is `upper` alone.
     pub layers: Vec<String>,
+    /// A file of which the parent holds a shared lock (flock(2)): the image stays while it is used.
+    pub in_use: Option<PathBuf>,
     /// Takes what the container writes.
     pub upper: PathBuf,
     /// overlayfs' own working directory, on the same file system as `upper`.
@@ -110,6 +112,8 @@ pub struct Process {
     pub capabilities: u64,
     /// Whether exec can give it no more than it has (`PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
+    /// Whether system calls that no container needs are refused (`seccompProfile: RuntimeDefault`).
+    pub confined: bool,
     /// Whether it gets a terminal.
     pub terminal: bool,
     /// Whether its standard input is held open; otherwise it is empty.

@@ -7,7 +7,6 @@
 //! ```
 //! Everything here runs in a process of one thread and never starts a second: fork copies just the calling one.
 
-mod channel;
 mod credentials;
 mod enter;
 mod exec;
@@ -17,6 +16,7 @@ mod output;
 mod parent;
 mod passwd;
 mod rootfs;
+mod seccomp;
 
 use std::ffi::OsString;
 use std::io::Write;

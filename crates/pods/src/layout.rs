@@ -8,6 +8,7 @@
 //!                volumes/NAME/
 //!                containers/NAME/N/{upper,work,root,log,record.json,termination-log}     the Nth start, from 0
 //! RUN/pods/UID/{net,uts,ipc,shm}                   mounts
+//!              volumes/NAME/                       what comes from the cluster, or is kept in memory
 //!              NAME-N.json                         bundle of the Nth start of container NAME
 //! ```
 
@@ -90,6 +91,11 @@ impl PodDir {
     /// A volume's directory.
     pub fn volume(&self, name: &str) -> Result<PathBuf, BadName> {
         Ok(self.state.join("volumes").join(plain(name)?))
+    }
+
+    /// The directory of a volume that ends with the machine's boot.
+    pub fn running_volume(&self, name: &str) -> Result<PathBuf, BadName> {
+        Ok(self.run.join("volumes").join(plain(name)?))
     }
 
     /// A namespace's pin: `net`, `uts` or `ipc`.

@@ -9,6 +9,10 @@ mod mounts;
 mod process;
 mod quantity;
 
+// The line between a process and one that it starts.
+mod channel;
+mod descriptor;
+
 // The container's parent, `portolan init`, and what it is told and tells.
 pub mod bundle;
 pub mod init;
@@ -18,3 +22,13 @@ mod etc;
 pub mod images;
 mod network;
 mod sandbox;
+
+// What a container is given.
+mod cgroups;
+mod container;
+mod environment;
+pub mod sources;
+mod volumes;
+
+// The program of the built-in image.
+pub mod echo;

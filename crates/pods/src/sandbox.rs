@@ -178,11 +178,8 @@ pub fn clear(dir: &PodDir) -> Result<(), SandboxError> {
 fn enter_and_connect(dir: &PodDir, wanted: &Wanted, link: Option<&link::Wanted>) -> Result<(), LinkError> {
     link::block_on(async {
         let node = link::connect()?;
-        let namespaces = namespace::Wanted {
-            net: link.is_some(),
-            ipc: !wanted.host_ipc,
-            hostname: wanted.hostname.clone(),
-        };
+        let namespaces =
+            namespace::Wanted { net: link.is_some(), ipc: !wanted.host_ipc, hostname: wanted.hostname.clone() };
         namespace::make(dir, &namespaces)?;
         let Some(link) = link else { return Ok(()) };
         link::tune_pod()?;

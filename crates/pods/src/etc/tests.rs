@@ -79,7 +79,8 @@ fn host_names() {
 #[test]
 fn hosts_files() {
     let address = Some("10.244.1.7".parse().unwrap());
-    let spec = json!({"hostname": "db", "subdomain": "sub", "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]});
+    let spec =
+        json!({"hostname": "db", "subdomain": "sub", "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]});
     let text = hosts(&pod(spec), address, "unused", &names());
     assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{text}");
     assert!(text.contains("\n10.244.1.7\tdb.sub.shop.svc.cluster.local\tdb\n"), "{text}");

@@ -178,7 +178,11 @@ impl Archive {
     ///
     /// # Errors
     /// It cannot be read, or is too large.
-    pub fn open(mut file: File, aside: impl FnOnce() -> io::Result<File>, bounds: Bounds) -> Result<Self, ArchiveError> {
+    pub fn open(
+        mut file: File,
+        aside: impl FnOnce() -> io::Result<File>,
+        bounds: Bounds,
+    ) -> Result<Self, ArchiveError> {
         if begins_with_gzip(&mut file)? {
             let mut plain = aside()?;
             let mut unpacked = MultiGzDecoder::new(BufReader::new(&file)).take(bounds.layer + 1);
@@ -437,9 +441,8 @@ fn blob_path(digest: &str) -> Result<String, ArchiveError> {
 /// The full name that containerd writes, or OCI's when that is a whole name and not just a tag.
 fn descriptor_names(descriptor: &Descriptor) -> Option<Reference> {
     let named = |key: &str| descriptor.annotations.get(key);
-    let full = named("io.containerd.image.name").or_else(|| {
-        named("org.opencontainers.image.ref.name").filter(|name| name.contains('/') || name.contains(':'))
-    });
+    let full = named("io.containerd.image.name")
+        .or_else(|| named("org.opencontainers.image.ref.name").filter(|name| name.contains('/') || name.contains(':')));
     full.and_then(|name| name.parse().ok())
 }
 

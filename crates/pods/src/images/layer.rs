@@ -41,7 +41,13 @@ pub fn chain_name(diff_ids: &[String]) -> String {
 }
 
 /// Unpacks a layer into the empty directory `into/fs`, upon the directories `below`, the lowest first.
-pub fn lay(archive: &Archive, blob: &Blob, diff_id: &str, below: &[PathBuf], into: &Path) -> Result<Unpacked, LayerError> {
+pub fn lay(
+    archive: &Archive,
+    blob: &Blob,
+    diff_id: &str,
+    below: &[PathBuf],
+    into: &Path,
+) -> Result<Unpacked, LayerError> {
     let upper = into.join("fs");
     if below.is_empty() {
         return check_and_unpack(archive, blob, diff_id, &upper);

@@ -11,9 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
-use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, fstatat, mkdirat, mknodat, utimensat,
-};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, fstatat, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
 use tar::{Entry, EntryType};
@@ -306,19 +304,15 @@ fn attributes(
         return Ok(());
     }
     // After the owner, whose change takes the set-user-ID bit away.
-    fchmodat(parent, name, Mode::from_bits_truncate(mode & 0o7777), FchmodatFlags::FollowSymlink).map_err(make(path))?;
+    fchmodat(parent, name, Mode::from_bits_truncate(mode & 0o7777), FchmodatFlags::FollowSymlink)
+        .map_err(make(path))?;
     extended(parent, name, path, entry)?;
     let time = TimeSpec::new(mtime, 0);
     utimensat(parent, name, &time, &time, UtimensatFlags::NoFollowSymlink).map_err(make(path))
 }
 
 /// `security.capability` and `user.*`. Others would be orders to the node's file systems, overlayfs first of all.
-fn extended(
-    parent: &OwnedFd,
-    name: &OsStr,
-    path: &Path,
-    entry: &mut Entry<'_, impl Read>,
-) -> Result<(), UnpackError> {
+fn extended(parent: &OwnedFd, name: &OsStr, path: &Path, entry: &mut Entry<'_, impl Read>) -> Result<(), UnpackError> {
     let Some(extensions) = entry.pax_extensions().map_err(UnpackError::Read)? else { return Ok(()) };
     let at = proc_path(parent).join(name);
     for extension in extensions {

@@ -7,12 +7,16 @@ use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::passwd::Identity;
-use super::{Tried, machine};
+use super::{Tried, machine, seccomp};
 use crate::bundle::{Fault, Process};
 
 /// Takes on `identity` and gives up every right beyond the process' own. The last step before exec.
 pub fn assume(process: &Process, identity: &Identity) -> Result<(), Fault> {
     join_new_session_keyring()?;
+    if process.confined {
+        // Before the rights go that it takes.
+        seccomp::confine()?;
+    }
     let held = drop_bounding(process.capabilities)?;
     let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
     setgroups(&groups).tried(|| format!("setting groups {:?}", identity.groups))?;

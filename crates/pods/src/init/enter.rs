@@ -12,10 +12,10 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fchown, setsid};
 
-use super::channel::Channel;
 use super::passwd::{Accounts, Identity};
 use super::{Tried, credentials, machine, rootfs, specification};
 use crate::bundle::{Bundle, Fault, FaultKind, Process};
+use crate::channel::Channel;
 
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

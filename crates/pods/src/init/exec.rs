@@ -14,10 +14,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-use super::channel::Channel;
 use super::enter::{Streams, execute, join_cgroups};
 use super::{Tried, machine, specification};
 use crate::bundle::{Bundle, ExecRequest, Fault};
+use crate::channel::Channel;
 use crate::durable;
 
 /// The channel's descriptor.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::SigSet;
@@ -15,12 +15,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, pipe2, setsid};
 
-use super::channel::Channel;
 use super::enter::{Streams, first_process, replace_standard};
 use super::log::Log;
 use super::output::Lines;
 use super::{Tried, answer, machine};
 use crate::bundle::{Bundle, Exit, Fault, FaultKind, Record, Report};
+use crate::channel::Channel;
 use crate::durable::{self, Lasting};
 use crate::process::ProcessId;
 
@@ -58,6 +58,8 @@ struct Container {
     log: Log,
     /// Held open for as long as the container runs: input that is never closed is never at its end.
     _stdin: Option<OwnedFd>,
+    /// The image is in use.
+    _image: Option<Flock<File>>,
 }
 
 /// The ends of the container's streams that this side holds.
@@ -69,6 +71,7 @@ struct Ours {
 impl Container {
     fn start(bundle: Bundle) -> Result<Self, Fault> {
         let signals = settle(&bundle)?;
+        let image = use_image(&bundle)?;
         let log = Log::open(bundle.log.clone()).tried(|| "opening the log".into())?;
         let (theirs, mut ours) = streams(&bundle)?;
         let (here, there) = Channel::pair().tried(|| "making a socket pair".into())?;
@@ -88,7 +91,7 @@ impl Container {
         drop((there, theirs));
         let record = new_record(&bundle, child)?;
         let mut container =
-            Self { bundle, record, child, signals, sources: Vec::new(), log, _stdin: ours.stdin.take() };
+            Self { bundle, record, child, signals, sources: Vec::new(), log, _stdin: ours.stdin.take(), _image: image };
         container.save()?;
         match launch(&here, &mut ours) {
             Ok(()) => {}
@@ -202,9 +205,11 @@ impl Container {
     }
 
     fn finish(&mut self, code: i32, signal: Option<i32>, fault: Option<Fault>) -> Result<(), Fault> {
-        let out_of_memory = self.bundle.cgroups.iter().any(|c| {
-            c.oom.as_ref().is_some_and(|file| File::open(c.path.join(file)).is_ok_and(killed_for_memory))
-        });
+        let out_of_memory = self
+            .bundle
+            .cgroups
+            .iter()
+            .any(|c| c.oom.as_ref().is_some_and(|file| File::open(c.path.join(file)).is_ok_and(killed_for_memory)));
         self.record.exit = Some(Exit { at: Timestamp::now(), code, signal, out_of_memory, fault });
         self.save()?;
         for group in &self.bundle.cgroups {
@@ -254,6 +259,13 @@ fn settle(bundle: &Bundle) -> Result<SignalFd, Fault> {
         }
     }
     Ok(signals)
+}
+
+fn use_image(bundle: &Bundle) -> Result<Option<Flock<File>>, Fault> {
+    let Some(path) = &bundle.root.in_use else { return Ok(None) };
+    let told = || format!("using the image of {}", path.display());
+    let file = File::open(path).tried(told)?;
+    Flock::lock(file, FlockArg::LockShared).map(Some).map_err(|(_, errno)| errno).tried(told)
 }
 
 /// Pipes for the streams, or none where the container opens a terminal itself.

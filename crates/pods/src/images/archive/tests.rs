@@ -89,10 +89,10 @@ fn docker_save_with_a_shared_layer_as_a_link() {
     tar.append_link(&mut link, "y/layer.tar", "../x/layer.tar").unwrap();
     let images = open(&tar.into_inner().unwrap()).unwrap().images().unwrap();
     let image = &images[&digest(&config)];
-    assert_eq!(image.names.iter().map(ToString::to_string).collect::<Vec<_>>(), [
-        "docker.io/library/a:1",
-        "docker.io/library/b:latest"
-    ]);
+    assert_eq!(
+        image.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["docker.io/library/a:1", "docker.io/library/b:latest"]
+    );
     assert_eq!(image.layers[0], image.layers[1]);
 }
 

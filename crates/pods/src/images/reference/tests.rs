@@ -24,7 +24,8 @@ fn nothing_is_left_out() {
 #[test]
 fn what_is_no_name() {
     let long = "a/".repeat(130) + "a";
-    let bad = ["", ":latest", "a:", "A", "a/B", "a//b", "/a", "a/", "../a", "a..b", "a@sha256:1", "a b", "a:-x", "-a", &long];
+    let bad =
+        ["", ":latest", "a:", "A", "a/B", "a//b", "/a", "a/", "../a", "a..b", "a@sha256:1", "a b", "a:-x", "-a", &long];
     for text in bad {
         assert!(text.parse::<Reference>().is_err(), "{text:?}");
     }

@@ -12,10 +12,7 @@ fn lines_have_time_stream_and_tag() {
     log.write(now, "stdout", true, b"hello").unwrap();
     log.write(now, "stderr", false, b"part").unwrap();
     let text = fs::read_to_string(dir.path().join("log")).unwrap();
-    assert_eq!(
-        text,
-        "2026-01-02T03:04:05.000000006Z stdout F hello\n2026-01-02T03:04:05.000000006Z stderr P part\n"
-    );
+    assert_eq!(text, "2026-01-02T03:04:05.000000006Z stdout F hello\n2026-01-02T03:04:05.000000006Z stderr P part\n");
 }
 
 #[test]

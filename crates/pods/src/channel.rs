@@ -1,11 +1,12 @@
-//! The line between a parent and the child that has yet to execute: packets of a socket pair that is closed on exec,
-//! so that its end says that the program runs.
+//! The line between a parent and a child that has yet to execute its program: packets of a socket pair that is closed
+//! on exec, so that its end says that the program runs.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
@@ -14,7 +15,20 @@ use nix::sys::socket::{
 const PACKET: usize = 16 * 1024;
 
 /// One end.
+#[derive(Debug)]
 pub struct Channel(OwnedFd);
+
+impl From<Channel> for OwnedFd {
+    fn from(channel: Channel) -> Self {
+        channel.0
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 /// What came.
 pub struct Packet {
@@ -29,6 +43,12 @@ impl Channel {
     pub fn pair() -> Result<(Self, Self), Errno> {
         let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         Ok((Self(a), Self(b)))
+    }
+
+    /// Answers at once, with `EAGAIN` where there is nothing yet.
+    pub fn set_nonblocking(&self) -> Result<(), Errno> {
+        let flags = OFlag::from_bits_retain(fcntl(&self.0, FcntlArg::F_GETFL)?) | OFlag::O_NONBLOCK;
+        fcntl(&self.0, FcntlArg::F_SETFL(flags)).map(drop)
     }
 
     /// The end that was handed to this process as descriptor `fd`.
@@ -48,20 +68,24 @@ impl Channel {
 
     /// Waits for a packet.
     pub fn receive(&self) -> Result<Packet, Errno> {
-        let mut bytes = vec![0; PACKET];
-        let mut space = cmsg_space!([RawFd; 1]);
-        let (length, fd) = {
-            let mut io = [IoSliceMut::new(&mut bytes)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            let message = retry(|| recvmsg::<()>(self.0.as_raw_fd(), &mut io, Some(&mut space), flags).map(|m| {
-                let fd = m.cmsgs().ok().and_then(|mut all| all.find_map(first_right));
-                (m.bytes, fd)
-            }))?;
-            message
-        };
-        bytes.truncate(length);
-        Ok(Packet { bytes, fd })
+        receive(&self.0)
     }
+}
+
+/// Takes a packet from a channel's descriptor.
+pub fn receive(fd: &OwnedFd) -> Result<Packet, Errno> {
+    let mut bytes = vec![0; PACKET];
+    let mut space = cmsg_space!([RawFd; 1]);
+    let (length, fd) = {
+        let mut io = [IoSliceMut::new(&mut bytes)];
+        retry(|| {
+            let message = recvmsg::<()>(fd.as_raw_fd(), &mut io, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+            let right = message.cmsgs().ok().and_then(|mut all| all.find_map(first_right));
+            Ok((message.bytes, right))
+        })?
+    };
+    bytes.truncate(length);
+    Ok(Packet { bytes, fd })
 }
 
 fn first_right(message: ControlMessageOwned) -> Option<OwnedFd> {

@@ -1,0 +1,11 @@
+//! One start of one container: from specification and image to a [`crate::bundle::Bundle`], and to a process.
+
+pub mod attempts;
+pub mod build;
+pub mod capabilities;
+pub mod exec;
+pub mod image;
+pub mod identity;
+pub mod start;
+pub mod stop;
+pub mod terminal;

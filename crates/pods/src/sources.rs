@@ -1,0 +1,48 @@
+//! What a Pod needs of the cluster beside its own specification. The node agent answers, from its caches or from the API
+//! server.
+
+use std::net::IpAddr;
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+
+/// The cluster does not answer now. What asked tries again.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// Objects by name. `None` is an object that does not exist.
+pub trait Sources: Send + Sync + 'static {
+    /// The ConfigMap of this namespace and name.
+    fn config_map(&self, namespace: &str, name: &str) -> BoxFuture<'_, Result<Option<ConfigMap>, Unavailable>>;
+
+    /// The Secret of this namespace and name.
+    fn secret(&self, namespace: &str, name: &str) -> BoxFuture<'_, Result<Option<Secret>, Unavailable>>;
+
+    /// The Services with a cluster IP of this namespace, and `default/kubernetes`, as they are now; in any order.
+    fn services(&self, namespace: &str) -> Vec<ServiceAddress>;
+}
+
+/// A Service as environment variables tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its first cluster IP.
+    pub cluster_ip: IpAddr,
+    /// Its ports, in the order of its specification.
+    pub ports: Vec<ServicePort>,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// May be empty.
+    pub name: String,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// Its number.
+    pub port: u16,
+}
