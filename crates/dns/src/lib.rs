@@ -14,13 +14,17 @@
 //! The index, the reader and the writer do no IO and allocate nothing for a question; hickory reads and writes the
 //! messages that come from upstream servers.
 
+pub mod forward;
 pub mod index;
 pub mod name;
 pub mod protocol;
 pub mod query;
 pub mod reply;
+pub mod server;
 
+pub use forward::{Forwarder, ForwarderConfig};
 pub use index::{Index, IndexError, IndexOptions};
+pub use server::{Config, Server, ServerError};
 
 #[cfg(test)]
 mod asking;

@@ -1,0 +1,212 @@
+//! Many datagrams in one system call: `recvmmsg` and `sendmmsg`.
+//!
+//! An answer goes back along the path that its question came: to the same peer and, where the socket has no address
+//! of its own, from the address that was asked, which stands in the packet information that came along.
+
+use std::io;
+use std::mem::zeroed;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use crate::reply::UDP_ASKED_MAX;
+
+/// The most datagrams that one call carries.
+pub(super) const BATCH: usize = 32;
+/// Room for a question.
+const QUESTION: usize = UDP_ASKED_MAX as usize;
+/// Room for one control message with the larger of the two kinds of packet information, aligned as the kernel wants.
+const CONTROL: usize = 8;
+
+/// Who asked, and which address.
+#[derive(Clone, Copy)]
+pub(super) struct Path {
+    peer: libc::sockaddr_storage,
+    peer_length: libc::socklen_t,
+    control: [u64; CONTROL],
+    control_length: usize,
+}
+
+impl Path {
+    fn empty() -> Self {
+        // SAFETY: all octets zero is a valid sockaddr_storage, of family AF_UNSPEC.
+        Self { peer: unsafe { zeroed() }, peer_length: 0, control: [0; CONTROL], control_length: 0 }
+    }
+
+    /// The peer's address; `None` when there is no peer, as in what wakes a socket that is shut.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        let peer: *const libc::sockaddr_storage = &raw const self.peer;
+        match i32::from(self.peer.ss_family) {
+            libc::AF_INET if self.peer_length as usize >= size_of::<libc::sockaddr_in>() => {
+                // SAFETY: the family says that it is a sockaddr_in, which a sockaddr_storage can hold.
+                let address = unsafe { (*peer.cast::<libc::sockaddr_in>()).sin_addr };
+                Some(Ipv4Addr::from(u32::from_be(address.s_addr)).into())
+            }
+            libc::AF_INET6 if self.peer_length as usize >= size_of::<libc::sockaddr_in6>() => {
+                // SAFETY: as above, of a sockaddr_in6.
+                let address = unsafe { (*peer.cast::<libc::sockaddr_in6>()).sin6_addr };
+                Some(Ipv6Addr::from(address.s6_addr).into())
+            }
+            _ => None,
+        }
+    }
+
+    /// Makes the packet information of a question fit for its answer: the route decides on the interface, except for
+    /// link-local addresses, where the interface is part of the address.
+    fn turn_round(&mut self) {
+        let control: *mut u64 = self.control.as_mut_ptr();
+        if self.control_length < size_of::<libc::cmsghdr>() {
+            self.control_length = 0;
+            return;
+        }
+        // SAFETY: the buffer is aligned for a cmsghdr and the kernel wrote at least one.
+        let (level, kind, length) = unsafe {
+            let header = control.cast::<libc::cmsghdr>();
+            ((*header).cmsg_level, (*header).cmsg_type, (*header).cmsg_len)
+        };
+        // SAFETY: CMSG_DATA of the first header points into the buffer, 16 octets from its start.
+        let data = unsafe { libc::CMSG_DATA(control.cast()) };
+        match (level, kind) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let info = data.cast::<libc::in_pktinfo>();
+                // SAFETY: level and type say that the data is an in_pktinfo, written by the kernel.
+                unsafe { (*info).ipi_ifindex = 0 };
+                self.control_length = aligned(length);
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let info = data.cast::<libc::in6_pktinfo>();
+                // SAFETY: level and type say that the data is an in6_pktinfo, written by the kernel.
+                unsafe {
+                    if !Ipv6Addr::from((*info).ipi6_addr.s6_addr).is_unicast_link_local() {
+                        (*info).ipi6_ifindex = 0;
+                    }
+                }
+                self.control_length = aligned(length);
+            }
+            _ => self.control_length = 0,
+        }
+    }
+
+    fn header(&mut self, data: &mut libc::iovec) -> libc::msghdr {
+        // SAFETY: all octets zero is a valid msghdr without name, data or control.
+        let mut header: libc::msghdr = unsafe { zeroed() };
+        header.msg_name = (&raw mut self.peer).cast();
+        header.msg_namelen = self.peer_length;
+        header.msg_iov = data;
+        header.msg_iovlen = 1;
+        if self.control_length > 0 {
+            header.msg_control = self.control.as_mut_ptr().cast();
+            header.msg_controllen = self.control_length;
+        }
+        header
+    }
+}
+
+fn aligned(length: usize) -> usize {
+    length.next_multiple_of(size_of::<usize>()).min(CONTROL * size_of::<u64>())
+}
+
+/// Questions that came together, and their answers.
+pub(super) struct Batch {
+    questions: Box<[[u8; QUESTION]; BATCH]>,
+    question_lengths: [usize; BATCH],
+    paths: Box<[Path; BATCH]>,
+    answers: Vec<u8>,
+    answer_room: usize,
+    /// Which question each answer is for, and its length.
+    ready: Vec<(usize, usize)>,
+}
+
+impl Batch {
+    /// Buffers for answers of at most `answer_room` octets.
+    pub(super) fn new(answer_room: usize) -> Self {
+        Self {
+            questions: Box::new([[0; QUESTION]; BATCH]),
+            question_lengths: [0; BATCH],
+            paths: Box::new([Path::empty(); BATCH]),
+            answers: vec![0; answer_room * BATCH],
+            answer_room,
+            ready: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// Receives what is there; waits for the first datagram if `wait`. Returns how many came.
+    pub(super) fn receive(&mut self, socket: &UdpSocket, wait: bool) -> io::Result<usize> {
+        self.ready.clear();
+        // SAFETY: all octets zero are valid iovecs and mmsghdrs that refer to nothing.
+        let (mut data, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { (zeroed(), zeroed()) };
+        for (((header, data), question), path) in
+            headers.iter_mut().zip(&mut data).zip(self.questions.iter_mut()).zip(self.paths.iter_mut())
+        {
+            *data = libc::iovec { iov_base: question.as_mut_ptr().cast(), iov_len: QUESTION };
+            path.peer_length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            path.control_length = size_of_val(&path.control);
+            header.msg_hdr = path.header(data);
+        }
+        let flags = if wait { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
+        // SAFETY: the headers refer to buffers of `self` and of this call, which outlive it and do not overlap.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                flags as _,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        for (at, header) in headers.iter().enumerate().take(count) {
+            self.question_lengths[at] = (header.msg_len as usize).min(QUESTION);
+            let path = &mut self.paths[at];
+            path.peer_length = header.msg_hdr.msg_namelen;
+            path.control_length = if header.msg_hdr.msg_controllen > 0 { header.msg_hdr.msg_controllen } else { 0 };
+            path.turn_round();
+        }
+        Ok(count)
+    }
+
+    /// Datagram `at`, the buffer for its answer, and where it came from.
+    pub(super) fn exchange(&mut self, at: usize) -> (&[u8], &mut [u8], &Path) {
+        let answer = &mut self.answers[at * self.answer_room..(at + 1) * self.answer_room];
+        (&self.questions[at][..self.question_lengths[at]], answer, &self.paths[at])
+    }
+
+    /// Says that the answer to datagram `at`, of `length` octets, stands in its buffer.
+    pub(super) fn answered(&mut self, at: usize, length: usize) {
+        self.ready.push((at, length.min(self.answer_room)));
+    }
+
+    /// Sends all answers that are ready. Returns how many of them the kernel did not take.
+    pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
+        // SAFETY: as in `receive`.
+        let (mut data, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { (zeroed(), zeroed()) };
+        let answers = self.answers.as_mut_ptr();
+        for ((header, data), (at, length)) in headers.iter_mut().zip(&mut data).zip(&self.ready) {
+            let answer = answers.wrapping_add(at * self.answer_room);
+            *data = libc::iovec { iov_base: answer.cast(), iov_len: *length };
+            header.msg_hdr = self.paths[*at].header(data);
+        }
+        let mut left = &mut headers[..self.ready.len()];
+        let mut unsent = 0;
+        while !left.is_empty() {
+            // SAFETY: the headers refer to buffers of `self` and of this call, which outlive it.
+            let count = unsafe { libc::sendmmsg(socket.as_raw_fd(), left.as_mut_ptr(), left.len() as _, 0) };
+            // The first one failed: it is left out and the others go on.
+            let done = usize::try_from(count).unwrap_or_else(|_| {
+                unsent += 1;
+                1
+            });
+            left = &mut left[done.max(1)..];
+        }
+        unsent
+    }
+}
+
+/// Sends one answer without waiting for room.
+pub(super) fn send_one(socket: &UdpSocket, path: &Path, answer: &[u8]) -> io::Result<()> {
+    let mut path = *path;
+    let mut data = libc::iovec { iov_base: answer.as_ptr().cast_mut().cast(), iov_len: answer.len() };
+    let header = path.header(&mut data);
+    // SAFETY: the header refers to `path`, `data` and `answer`, which outlive the call; sending writes to none of them.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

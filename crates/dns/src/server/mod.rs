@@ -1,0 +1,25 @@
+//! Sockets: questions in, answers out.
+//!
+//! In reading order: `config`, [`counters`], `respond` (one message becomes an answer, at once or later), `socket`
+//! (how sockets are made), `datagram` (many datagrams in one system call), `udp` (threads, one for each of the sockets
+//! that share an address), `tcp` (connections, pipelined and bounded), [`Server`].
+//!
+//! A question that the index or the cache can answer never leaves the thread that received it. One that has to wait
+//! for an upstream server is copied and waits in a task of the runtime; so many may wait, and the next one fails at
+//! once.
+
+mod config;
+pub mod counters;
+mod datagram;
+mod respond;
+mod running;
+mod socket;
+mod tcp;
+mod udp;
+
+pub use config::{Config, ServerError, TcpLimits};
+pub use counters::Counts;
+pub use running::Server;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! Servers in network namespaces of their own, asked over sockets.
+
+mod forwarding;
+mod listening;
+mod net;
+mod refusing;
+mod streams;
+mod upstream;
