@@ -7,6 +7,7 @@
 //! committed to the store in one transaction; it is answered when the cache has it.
 
 pub mod authn;
+pub mod body;
 pub mod config;
 pub mod handler;
 pub mod identity;
@@ -27,10 +28,13 @@ mod https;
 mod impersonation;
 mod keys;
 mod negotiate;
+mod protobuf;
 mod query;
 mod request;
+mod reviews;
 mod routes;
 mod show;
+mod subresources;
 mod verbs;
 mod version;
 
