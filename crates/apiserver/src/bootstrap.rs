@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinds::Subresource;
 use kinds::document::{at, given, list};
 use serde_json::{Value, json};
 
 use crate::api::{self, Api};
 use crate::query::WriteOptions;
 use crate::status::Status;
-use crate::verbs::update::Update;
+use crate::verbs::update::{Part, Update};
 use crate::verbs::{create, decode};
 
 /// The namespaces of every cluster.
@@ -75,7 +74,7 @@ async fn range(api: &Api) -> Result<(), BootstrapError> {
         "message": "Kubernetes default Service CIDR is ready",
     });
     wanted
-        .change(api, Some(Subresource::Status), |object| {
+        .change(api, Part::Status, |object| {
             if list(at(object, "status"), "conditions").is_empty() {
                 object["status"]["conditions"] = json!([condition]);
             }
@@ -112,7 +111,7 @@ async fn endpoints(api: &Api) -> Result<(), BootstrapError> {
     });
     let wanted = Wanted { group: "", plural: "endpoints", namespace: "default", name: SERVICE, document };
     wanted.ensure(api).await?;
-    wanted.change(api, None, |object| object["subsets"] = subsets.clone()).await?;
+    wanted.change(api, Part::Object, |object| object["subsets"] = subsets.clone()).await?;
     let endpoints = json!([{ "addresses": [address.to_string()], "conditions": { "ready": true } }]);
     let document = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
@@ -127,7 +126,7 @@ async fn endpoints(api: &Api) -> Result<(), BootstrapError> {
         Wanted { group: "discovery.k8s.io", plural: "endpointslices", namespace: "default", name: SERVICE, document };
     wanted.ensure(api).await?;
     wanted
-        .change(api, None, |object| {
+        .change(api, Part::Object, |object| {
             object["endpoints"] = endpoints.clone();
             object["ports"] = ports.clone();
         })
@@ -165,7 +164,7 @@ impl Wanted<'_> {
         }
         let options = Self::options();
         let (document, _) =
-            decode::document_of(kind, &self.document, &options).map_err(|status| self.failed(status))?;
+            decode::document_of(kind, self.document.clone(), &options).map_err(|status| self.failed(status))?;
         match create::create(api, kind, self.namespace, document, &options).await {
             Ok(_) => Ok(()),
             Err(status) if status.reason == "AlreadyExists" => Ok(()),
@@ -174,14 +173,9 @@ impl Wanted<'_> {
     }
 
     /// Changes the object; nothing is written when it is as it should be.
-    async fn change(
-        &self,
-        api: &Api,
-        subresource: Option<Subresource>,
-        change: impl Fn(&mut Value),
-    ) -> Result<(), BootstrapError> {
+    async fn change(&self, api: &Api, part: Part, change: impl Fn(&mut Value)) -> Result<(), BootstrapError> {
         let Some(kind) = api::kind(self.group, self.plural) else { return Ok(()) };
-        let update = Update { kind, namespace: self.namespace, name: self.name, subresource };
+        let update = Update { kind, namespace: self.namespace, name: self.name, part };
         let changed = update
             .run(api, &Self::options(), |old| {
                 let mut new = old.clone();

@@ -44,6 +44,7 @@ const fn below(
 const BELOW: &[Below] = &[
     below("namespaces", "finalize", ("", "v1", "Namespace"), &["update"]),
     below("pods", "binding", ("", "v1", "Binding"), &["create"]),
+    below("pods", "eviction", ("policy", "v1", "Eviction"), &["create"]),
     below("pods", "exec", ("", "v1", "PodExecOptions"), &["create", "get"]),
     below("pods", "log", ("", "v1", "Pod"), &["get"]),
 ];

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use http::header::CONTENT_ENCODING;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -19,15 +20,17 @@ use crate::api::Api;
 use crate::authn::Authenticator;
 use crate::authn::certificates::Peer;
 use crate::authz::{self, Attributes, Authorizer};
+use crate::body;
 use crate::identity::User;
 use crate::query::Query;
 use crate::request::RequestInfo;
 use crate::response::{self, Body};
 use crate::routes;
 use crate::status::Status;
+use crate::subresources::node::Nodes;
 
 /// The largest body of a request, in bytes.
-const BODY_LIMIT: usize = 3 << 20;
+const BODY_LIMIT: usize = body::LIMIT;
 /// How long a request may take that is no watch and no stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many requests are worked on at a time.
@@ -38,13 +41,14 @@ pub(crate) struct Front {
     pub api: Arc<Api>,
     pub authenticator: Authenticator,
     pub authorizer: Authorizer,
+    pub nodes: Nodes,
     pub in_flight: Semaphore,
 }
 
 impl Front {
-    pub fn new(api: Arc<Api>, authenticator: Authenticator) -> Self {
+    pub fn new(api: Arc<Api>, authenticator: Authenticator, nodes: Nodes) -> Self {
         let authorizer = Authorizer { bindings: authz::policy::BINDINGS };
-        Self { api, authenticator, authorizer, in_flight: Semaphore::new(IN_FLIGHT) }
+        Self { api, authenticator, authorizer, nodes, in_flight: Semaphore::new(IN_FLIGHT) }
     }
 }
 
@@ -131,7 +135,8 @@ impl Handler {
             return Err(Status::too_many_requests("too many requests, please try again later.", 1));
         };
         let work = async {
-            let body = read_body(body).await?;
+            let encoding = parts.headers.get(CONTENT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
+            let body = body::inflate(read_body(body).await?, encoding)?;
             routes::answer(&self.front, Asked { info, user, query, parts, body }).await
         };
         tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {

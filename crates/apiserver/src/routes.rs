@@ -11,13 +11,16 @@ use crate::health;
 use crate::negotiate;
 use crate::request::RequestInfo;
 use crate::response::{self, Body};
+use crate::reviews;
 use crate::status::Status;
+use crate::subresources::{self, node::NodeCall};
+use crate::verbs::update::Part;
 use crate::verbs::{self, Call};
 use crate::version;
 
 /// Whether a request may last: it has no timeout, and does not count against those that are worked on.
 pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
-    info.verb == "watch" || (info.resource == "pods" && matches!(info.subresource.as_str(), "log" | "exec" | "attach"))
+    info.verb == "watch" || (info.resource == "pods" && matches!(info.subresource.as_str(), "log" | "exec"))
 }
 
 /// Answers a request of somebody who may.
@@ -42,28 +45,49 @@ fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
     }
 }
 
-async fn resource(front: &Arc<Front>, asked: Asked) -> Result<Response<Body>, Status> {
+async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>, Status> {
+    if let Some(answer) = reviews::answer(&front.authorizer, &asked) {
+        return answer;
+    }
     let info = &asked.info;
     let kind = registry::by_plural(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_resource)?;
+    if let ("", "pods", "log" | "exec") = (kind.group, kind.plural, info.subresource.as_str()) {
+        let call = NodeCall { api: &front.api, nodes: &front.nodes, info: &asked.info, query: &asked.query };
+        return match asked.info.subresource.as_str() {
+            "log" => call.log().await,
+            _ => call.exec(&mut asked.parts).await,
+        };
+    }
     let accepted = negotiate::object(&asked.parts.headers)?;
     let call = Call {
         api: front.api.clone(),
         kind,
         accepted,
         info: asked.info,
-        user: asked.user,
         query: asked.query,
         headers: asked.parts.headers,
         body: asked.body,
     };
-    let answer = match call.info.subresource.as_str() {
-        "" => verbs::answer(call).await,
-        "status" if kind.has(Subresource::Status) => verbs::answer_status(call).await,
-        _ => Err(Status::no_such_resource()),
-    };
-    let mut response = answer.unwrap_or_else(|status| response::refusal(&status));
+    let mut response = object(call).await.unwrap_or_else(|status| response::refusal(&status));
     if let Some(deprecation) = kind.strategy.deprecation() {
         response::add_first_warning(&mut response, deprecation);
     }
     Ok(response)
+}
+
+async fn object(call: Call) -> Result<Response<Body>, Status> {
+    let kind = call.kind;
+    let subresource = call.info.subresource.clone();
+    if !call.info.rest.is_empty() {
+        return Err(Status::no_such_resource());
+    }
+    match (kind.plural, subresource.as_str()) {
+        (_, "") => verbs::answer(call).await,
+        (_, "status") if kind.has(Subresource::Status) => verbs::answer_part(call, Part::Status).await,
+        (_, "scale") if kind.has(Subresource::Scale) => subresources::scale::answer(&call).await,
+        ("namespaces", "finalize") => verbs::answer_part(call, Part::Finalize).await,
+        ("pods", "binding") => subresources::binding::create(&call).await,
+        ("pods", "eviction") => subresources::eviction::create(&call).await,
+        _ => Err(Status::no_such_resource()),
+    }
 }

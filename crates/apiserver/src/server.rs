@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::handler::{Front, Handler};
 use crate::https::{self, ListenError};
 use crate::identity::User;
+use crate::subresources::node::{Nodes, NodesError};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,9 @@ pub enum StartError {
     /// Tokens cannot be signed.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// Nodes cannot be called.
+    #[error(transparent)]
+    Nodes(#[from] NodesError),
     /// What every cluster has cannot be made.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -51,6 +55,7 @@ impl Server {
         let cache = Arc::new(Cache::load(&config.store).await?);
         let service_accounts = ServiceAccountTokens::new(config.authority.service_account_key_pem())?;
         let authenticator = Authenticator { tokens: config.tokens.clone(), service_accounts, cache: cache.clone() };
+        let nodes = Nodes::new(&config.authority)?;
         // Bound before anything is written: a server that cannot listen leaves no trace.
         let listeners = https::bind(&config.listen).await?;
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
@@ -64,7 +69,7 @@ impl Server {
             ready: AtomicBool::new(false),
         });
         let feeding = tokio::spawn(feed(api.clone()));
-        let front = Arc::new(Front::new(api.clone(), authenticator));
+        let front = Arc::new(Front::new(api.clone(), authenticator, nodes));
         let connections = TaskTracker::new();
         for listener in listeners {
             connections.spawn(https::serve(listener, tls.clone(), front.clone(), connections.clone()));

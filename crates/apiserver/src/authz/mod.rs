@@ -14,7 +14,6 @@ use crate::request::RequestInfo;
 pub(crate) struct Attributes<'a> {
     pub verb: &'a str,
     pub group: &'a str,
-    pub version: &'a str,
     pub resource: &'a str,
     pub subresource: &'a str,
     pub namespace: &'a str,
@@ -29,7 +28,6 @@ impl<'a> From<&'a RequestInfo> for Attributes<'a> {
         Self {
             verb: info.verb,
             group: &info.group,
-            version: &info.version,
             resource: &info.resource,
             subresource: &info.subresource,
             namespace: &info.namespace,

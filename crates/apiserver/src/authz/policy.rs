@@ -60,7 +60,6 @@ const NODE: &[Rule] = &[
     resources(&["create"], &[""], &["serviceaccounts/token"]),
     resources(WRITE, EVENT_GROUPS, &["events"]),
     resources(&["create"], &["authorization.k8s.io"], &["subjectaccessreviews"]),
-    resources(&["create"], &["authentication.k8s.io"], &["tokenreviews"]),
 ];
 
 const NODE_LEASES: &[Rule] = &[resources(

@@ -1,13 +1,14 @@
 //! DELETE of one object: at once, or after its grace period and when nothing holds it any more.
 
+use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use kinds::Kind;
 use kinds::document::{at, given, integer, remove, set, text, texts};
 use kinds::field::{self, Path};
 use serde_json::{Value, json};
 
-use super::Call;
 use super::write::{self, Commit, Place};
+use super::{Call, decode};
 use crate::admission;
 use crate::api::{self, Api};
 use crate::cache::object::Object;
@@ -44,7 +45,10 @@ pub(crate) enum Propagation {
 
 impl DeleteOptions {
     /// Reads them from the body, or else from the query.
-    pub fn read(query: &Query, body: &[u8]) -> Result<Self, Status> {
+    pub fn read(call: &Call) -> Result<Self, Status> {
+        let query = &call.query;
+        let of_type = decode::named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")?;
+        let body = decode::json(&call.body, call.header(CONTENT_TYPE), of_type)?;
         let document: Value = if body.iter().all(u8::is_ascii_whitespace) {
             let text = |name: &str| query.get(name).map_or(Value::Null, Value::from);
             json!({
@@ -54,7 +58,7 @@ impl DeleteOptions {
                 "dryRun": if query.has("dryRun") { Value::from(query.all("dryRun")) } else { Value::Null },
             })
         } else {
-            serde_json::from_slice(body).map_err(|e| {
+            serde_json::from_slice(&body).map_err(|e| {
                 let why = format!("couldn't get version/kind; json parse error: {e}");
                 Status::bad_request(format!(
                     "the object provided is unrecognized (must be of type DeleteOptions): {why}"
@@ -64,7 +68,8 @@ impl DeleteOptions {
         Self::of_document(query, &document)
     }
 
-    fn of_document(query: &Query, document: &Value) -> Result<Self, Status> {
+    /// Reads them from a document.
+    pub fn of_document(query: &Query, document: &Value) -> Result<Self, Status> {
         let mut faults = Vec::new();
         let policy = text(document, "propagationPolicy");
         let orphan = given(document, "orphanDependents").and_then(Value::as_bool);
@@ -141,7 +146,7 @@ pub(crate) struct Deleted {
 
 /// Answers a DELETE.
 pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {
-    let options = DeleteOptions::read(&call.query, &call.body)?;
+    let options = DeleteOptions::read(call)?;
     let info = &call.info;
     admission::check_delete(call.kind, &info.name)?;
     let deleted = delete(&call.api, call.kind, &info.namespace, &info.name, &options).await?;

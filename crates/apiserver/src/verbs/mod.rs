@@ -6,6 +6,7 @@
 pub(crate) mod create;
 pub(crate) mod decode;
 pub(crate) mod delete;
+pub(crate) mod deletecollection;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod update;
@@ -20,20 +21,19 @@ use kinds::{Kind, Scope};
 
 use crate::api::{self, Api};
 use crate::cache::selection::Selection;
-use crate::identity::User;
-use crate::negotiate::{self, Accepted};
+use crate::negotiate::Accepted;
 use crate::query::{ListOptions, Query, WriteOptions};
 use crate::request::RequestInfo;
 use crate::response::Body;
 use crate::show::{IncludeObject, View};
 use crate::status::Status;
+use update::Part;
 
 /// A request about objects of a kind.
 pub(crate) struct Call {
     pub api: Arc<Api>,
     pub kind: &'static Kind,
     pub info: RequestInfo,
-    pub user: User,
     pub query: Query,
     pub headers: HeaderMap,
     pub accepted: Accepted,
@@ -52,7 +52,8 @@ impl Call {
         self.header(http::header::USER_AGENT)
     }
 
-    fn header(&self, name: http::HeaderName) -> &str {
+    /// A header's text; empty when it is not there.
+    pub fn header(&self, name: http::HeaderName) -> &str {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
@@ -79,22 +80,18 @@ pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
         // A namespaced object is written in its namespace only.
         _ if all_namespaces => Err(Status::method_not_allowed()),
         "create" if call.info.name.is_empty() => create::answer(&call).await,
-        "update" if !call.info.name.is_empty() => update::answer(&call, None).await,
+        "update" if !call.info.name.is_empty() => update::answer(&call, Part::Object).await,
         "delete" => delete::answer(&call).await,
+        "deletecollection" => deletecollection::answer(&call).await,
         _ => Err(Status::method_not_allowed()),
     }
 }
 
-/// The negotiated form of a request's answer.
-pub(crate) fn accepted(headers: &HeaderMap) -> Result<Accepted, Status> {
-    negotiate::object(headers)
-}
-
-/// Answers a request for the status of an object.
-pub(crate) async fn answer_status(call: Call) -> Result<Response<Body>, Status> {
-    match call.info.verb {
-        "get" => get::get(&call),
-        "update" => update::answer(&call, Some(kinds::Subresource::Status)).await,
+/// Answers a request for a part of an object.
+pub(crate) async fn answer_part(call: Call, part: Part) -> Result<Response<Body>, Status> {
+    match (call.info.verb, part) {
+        ("get", Part::Status) => get::get(&call),
+        ("update", _) => update::answer(&call, part).await,
         _ => Err(Status::method_not_allowed()),
     }
 }

@@ -2,7 +2,7 @@
 
 use http::Response;
 use kinds::document::{at, given, remove, same, set, set_or_remove, text};
-use kinds::{Kind, Subresource, metadata};
+use kinds::{Kind, metadata, namespace};
 use serde_json::Value;
 
 use super::write::{self, Commit, Place, Written, check_identity};
@@ -18,15 +18,40 @@ use crate::status::Status;
 /// How often a write is tried while others write the same object.
 const ATTEMPTS: usize = 200;
 
-/// Answers a PUT of the object or its status.
-pub(crate) async fn answer(call: &Call, subresource: Option<Subresource>) -> Result<Response<Body>, Status> {
+/// What of an object is written: its path says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All but what the others are for.
+    Object,
+    /// `/status`
+    Status,
+    /// `/scale`: the number of replicas.
+    Scale,
+    /// `/finalize`: what holds a namespace.
+    Finalize,
+}
+
+impl Part {
+    /// Its path below the object's; empty for the object itself.
+    pub fn subresource(self) -> &'static str {
+        match self {
+            Self::Object => "",
+            Self::Status => "status",
+            Self::Scale => "scale",
+            Self::Finalize => "finalize",
+        }
+    }
+}
+
+/// Answers a PUT of the object or a part of it that is written as an object.
+pub(crate) async fn answer(call: &Call, part: Part) -> Result<Response<Body>, Status> {
     let options = call.write_options("UpdateOptions")?;
     let (mut document, mut warnings) = decode::body(call, &options)?;
     check_identity(call, &mut document)?;
-    let update = Update { kind: call.kind, namespace: &call.info.namespace, name: &call.info.name, subresource };
+    let update = Update { kind: call.kind, namespace: &call.info.namespace, name: &call.info.name, part };
     let mut written = match update.run(&call.api, &options, |_| Ok(document.clone())).await? {
         Some(written) => written,
-        None if subresource.is_none() && call.kind.strategy.allows_create_on_update() => {
+        None if part == Part::Object && call.kind.strategy.allows_create_on_update() => {
             create::create(&call.api, call.kind, &call.info.namespace, document, &options).await?
         }
         None => return Err(Status::not_found(call.kind, &call.info.name)),
@@ -42,8 +67,7 @@ pub(crate) struct Update<'a> {
     pub kind: &'static Kind,
     pub namespace: &'a str,
     pub name: &'a str,
-    /// `None` for the object itself.
-    pub subresource: Option<Subresource>,
+    pub part: Part,
 }
 
 /// One round of a change: written, or to be tried again.
@@ -83,8 +107,8 @@ impl Update<'_> {
         let mut new = change(&old)?;
         self.check_version(&mut new, existing, place)?;
         carry_over(&mut new, &old);
-        write::own(self.kind, Some(&old), &mut new, options, self.subresource_name())?;
-        let claims = match self.subresource.is_none() && write::is_service(self.kind) {
+        write::own(self.kind, Some(&old), &mut new, options, self.part.subresource())?;
+        let claims = match self.part == Part::Object && write::is_service(self.kind) {
             true => alloc::update(api, &mut new, &old, options.dry_run)?,
             false => Claims::default(),
         };
@@ -138,40 +162,36 @@ impl Update<'_> {
     /// What the kind makes of the new document, and its faults. Answers the warnings.
     fn prepare(&self, new: &mut Value, old: &Value, place: Place<'_>) -> Result<Vec<String>, Status> {
         let strategy = self.kind.strategy;
-        if self.subresource.is_some() {
-            strategy.prepare_for_status_update(new, old);
-        } else {
-            strategy.prepare_for_update(new, old);
-            if strategy.generation_changes(new, old) == Some(true) {
-                let generation = at(at(old, "metadata"), "generation").as_i64().unwrap_or_default();
-                new["metadata"]["generation"] = (generation + 1).into();
+        match self.part {
+            Part::Object | Part::Scale => {
+                strategy.prepare_for_update(new, old);
+                if strategy.generation_changes(new, old) == Some(true) {
+                    let generation = at(at(old, "metadata"), "generation").as_i64().unwrap_or_default();
+                    new["metadata"]["generation"] = (generation + 1).into();
+                }
             }
+            Part::Status => strategy.prepare_for_status_update(new, old),
+            Part::Finalize => namespace::prepare_for_finalize(new, old),
         }
         let of_metadata = metadata::validate_update(new, old);
         let mut faults = of_metadata.clone();
         // Kubernetes checks metadata for all kinds and again in each kind, and reports both.
         faults.extend(of_metadata);
-        faults.extend(match self.subresource {
-            Some(_) => strategy.validate_status_update(new, old),
-            None => strategy.validate_update(new, old),
+        faults.extend(match self.part {
+            Part::Status => strategy.validate_status_update(new, old),
+            Part::Object | Part::Scale => strategy.validate_update(new, old),
+            Part::Finalize => namespace::validate_finalize(new),
         });
         if !faults.is_empty() {
             return Err(place.invalid(&faults));
         }
-        let warnings = match self.subresource {
-            Some(_) => strategy.status_warnings(new, old),
-            None => strategy.warnings(new, Some(old)),
+        let warnings = match self.part {
+            Part::Status => strategy.status_warnings(new, old),
+            Part::Object => strategy.warnings(new, Some(old)),
+            Part::Scale | Part::Finalize => Vec::new(),
         };
         strategy.canonicalize(new);
         Ok(warnings)
-    }
-
-    fn subresource_name(&self) -> &'static str {
-        match self.subresource {
-            None => "",
-            Some(Subresource::Status) => "status",
-            Some(Subresource::Scale) => "scale",
-        }
     }
 }
 

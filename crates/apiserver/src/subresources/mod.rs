@@ -1,0 +1,7 @@
+//! What lies below an object and is not written as the object is: the number of replicas, binding and evicting Pods,
+//! and what a Pod's node answers.
+
+pub(crate) mod binding;
+pub(crate) mod eviction;
+pub(crate) mod node;
+pub(crate) mod scale;

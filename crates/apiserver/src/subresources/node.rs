@@ -1,0 +1,376 @@
+//! `/log` and `/exec`: what a Pod's node answers, passed through.
+//!
+//! The node is called over HTTPS with the server's own client certificate, at its address and port, by kubelet's paths. An
+//! upgrade (a WebSocket, SPDY) is passed on as it is asked for, and then byte by byte.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, UPGRADE};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use kinds::document::{at, integer, list, text};
+use kinds::field::{self, Path};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, crypto};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::api::{self, Api};
+use crate::pki::{Authority, PkiError, Subject};
+use crate::query::Query;
+use crate::request::RequestInfo;
+use crate::response::{Body, BodyError};
+use crate::status::Status;
+
+/// How long a node has to take a connection, and to answer a request's head.
+const CONNECT: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(30);
+/// Headers of one connection only, which are not passed on; `Connection` and `Upgrade` are, with an upgrade.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "upgrade",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "authorization",
+    "host",
+];
+
+/// Calls nodes.
+pub(crate) struct Nodes {
+    connector: TlsConnector,
+}
+
+/// Why nodes cannot be called at all.
+#[derive(Debug, thiserror::Error)]
+pub enum NodesError {
+    /// The client certificate cannot be signed.
+    #[error(transparent)]
+    Certificate(#[from] PkiError),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS towards nodes: {0}")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a node cannot be called.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error("dial tcp {0}: {1}")]
+    Dial(String, std::io::Error),
+    #[error("dial tcp {0}: i/o timeout")]
+    TimedOut(String),
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+}
+
+impl Nodes {
+    /// With a client certificate of the server's own.
+    pub fn new(authority: &Authority) -> Result<Self, NodesError> {
+        let tls = |error: Box<dyn std::error::Error + Send + Sync>| NodesError::Tls(error);
+        let identity =
+            authority.issue_client(&Subject::in_group("kube-apiserver-kubelet-client", crate::identity::MASTERS))?;
+        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| tls(e.into()));
+        let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(|e| tls(e.into()))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate(authority.certificate_pem())?).map_err(|e| tls(e.into()))?;
+        let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| tls(e.into()))?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![certificate(&identity.certificate_pem)?], key)
+            .map_err(|e| tls(e.into()))?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// Sends a request to a node; the answer's body comes as the node sends it.
+    async fn call(
+        &self,
+        node: &NodeAddress,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<hyper::body::Incoming>, CallError> {
+        let place = format!("{}:{}", node.host, node.port);
+        let dial = |error| CallError::Dial(place.clone(), error);
+        let late = |_| CallError::TimedOut(place.clone());
+        let connect = async {
+            let stream = TcpStream::connect((node.host.as_str(), node.port)).await?;
+            stream.set_nodelay(true)?;
+            let name = ServerName::try_from(node.host.clone()).map_err(std::io::Error::other)?;
+            self.connector.connect(name, stream).await
+        };
+        let stream = tokio::time::timeout(CONNECT, connect).await.map_err(late)?.map_err(dial)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "a connection to a node broke");
+            }
+        });
+        Ok(tokio::time::timeout(ANSWER, sender.send_request(request)).await.map_err(late)??)
+    }
+}
+
+/// Where a node is called.
+struct NodeAddress {
+    host: String,
+    port: u16,
+}
+
+/// What is asked of a Pod's node.
+pub(crate) struct NodeCall<'a> {
+    pub api: &'a Api,
+    pub nodes: &'a Nodes,
+    pub info: &'a RequestInfo,
+    pub query: &'a Query,
+}
+
+impl NodeCall<'_> {
+    fn pod(&self) -> Result<Value, Status> {
+        let kind = api::kind("", "pods").ok_or_else(Status::no_such_resource)?;
+        let pod = self.api.cache.get(kind, &self.info.namespace, &self.info.name);
+        pod.map(|pod| pod.document()).ok_or_else(|| Status::not_found(kind, &self.info.name))
+    }
+
+    fn address(&self, pod: &Value) -> Result<Option<NodeAddress>, Status> {
+        let name = text(at(pod, "spec"), "nodeName");
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let kind = api::kind("", "nodes").ok_or_else(Status::no_such_resource)?;
+        let node = self.api.cache.get(kind, "", name).ok_or_else(|| Status::not_found(kind, name))?.document();
+        let status = at(&node, "status");
+        let internal = list(status, "addresses").iter().find(|a| text(a, "type") == "InternalIP");
+        let host = internal.map(|a| text(a, "address").to_owned()).filter(|a| !a.is_empty());
+        let host = host.ok_or_else(|| Status::internal("no preferred addresses found; known addresses: []"))?;
+        let port = integer(at(at(status, "daemonEndpoints"), "kubeletEndpoint"), "Port");
+        let port = u16::try_from(port).ok().filter(|p| *p != 0).unwrap_or(10_250);
+        Ok(Some(NodeAddress { host, port }))
+    }
+
+    /// `/log`
+    pub async fn log(&self) -> Result<Response<Body>, Status> {
+        if self.info.verb != "get" {
+            return Err(Status::method_not_allowed());
+        }
+        check_log_options(&self.info.name, self.query)?;
+        let pod = self.pod()?;
+        let container = container(&pod, self.query.get("container").unwrap_or_default())?;
+        let Some(node) = self.address(&pod)? else {
+            // A Pod without a node has said nothing yet.
+            return Ok(crate::response::text(StatusCode::OK, ""));
+        };
+        let options =
+            ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
+        let pairs = options.iter().filter_map(|name| self.query.get(name).map(|value| (*name, value)));
+        let path = self.path("containerLogs", &pod, &container, pairs);
+        let request = request(Method::GET, &node, &path, &HeaderMap::new());
+        let answer =
+            self.nodes.call(&node, request?).await.map_err(|error| {
+                Status::plain(format!("Get \"https://{}:{}{path}\": {error}", node.host, node.port))
+            })?;
+        let (head, body) = answer.into_parts();
+        if !head.status.is_success() {
+            return Err(refused(head.status, body).await);
+        }
+        let mut response = crate::response::text(StatusCode::OK, "");
+        *response.body_mut() = stream(body);
+        Ok(response)
+    }
+
+    /// `/exec`
+    pub async fn exec(&self, parts: &mut Parts) -> Result<Response<Body>, Status> {
+        if !matches!(self.info.verb, "get" | "create") {
+            return Err(Status::method_not_allowed());
+        }
+        check_exec_options(&self.info.name, self.query)?;
+        let pod = self.pod()?;
+        let container = container(&pod, self.query.get("container").unwrap_or_default())?;
+        let node = self.address(&pod)?;
+        let node =
+            node.ok_or_else(|| Status::bad_request(format!("pod {} does not have a host assigned", self.info.name)))?;
+        let is_upgrade = parts.headers.get(UPGRADE).is_some();
+        let Some(client) = parts.extensions.remove::<OnUpgrade>().filter(|_| is_upgrade) else {
+            return Err(Status::bad_request("Upgrade request required"));
+        };
+        let streams = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+        let streams = streams.into_iter().filter(|(asked, _)| self.query.flag(asked) == Some(true));
+        let commands = self.query.all("command").into_iter().map(|command| ("command", command));
+        let pairs = commands.chain(streams.map(|(_, sent)| (sent, "1")));
+        let path = self.path("exec", &pod, &container, pairs);
+        let request = request(parts.method.clone(), &node, &path, &parts.headers)?;
+        let answer = self.nodes.call(&node, request).await;
+        let mut answer = answer.map_err(|error| Status::internal(format!("error dialing backend: {error}")))?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let (head, body) = answer.into_parts();
+            return Err(refused(head.status, body).await);
+        }
+        let server = hyper::upgrade::on(&mut answer);
+        let stopping = self.api.stopping.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = tunnel(client, server) => {}
+            }
+        });
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = answer.headers().clone();
+        Ok(response)
+    }
+
+    /// kubelet's path for a container of the Pod.
+    fn path<'p>(
+        &self,
+        what: &str,
+        pod: &Value,
+        container: &str,
+        pairs: impl Iterator<Item = (&'p str, &'p str)>,
+    ) -> String {
+        let metadata = at(pod, "metadata");
+        let mut path = format!("/{what}");
+        for part in [text(metadata, "namespace"), text(metadata, "name"), container] {
+            // Names of objects and containers are DNS names, but that is for validation to know.
+            let part = percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string();
+            // Writing to a String does not fail.
+            let _ = write!(path, "/{}", part.replace("%2D", "-").replace("%2E", "."));
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        if query.is_empty() { path } else { format!("{path}?{query}") }
+    }
+}
+
+fn request(
+    method: Method,
+    node: &NodeAddress,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Request<Empty<Bytes>>, Status> {
+    let host = if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
+    let mut request = Request::builder().method(method).uri(path).header(HOST, format!("{host}:{}", node.port));
+    for (name, value) in headers.iter().filter(|(name, _)| passes(name)) {
+        request = request.header(name, value);
+    }
+    if let Some(upgrade) = headers.get(UPGRADE) {
+        request = request.header(CONNECTION, "Upgrade").header(UPGRADE, upgrade);
+    }
+    request.body(Empty::new()).map_err(|error| Status::bad_request(error.to_string()))
+}
+
+fn passes(name: &HeaderName) -> bool {
+    !HOP_BY_HOP.contains(&name.as_str())
+        && !name.as_str().starts_with("impersonate-")
+        && name != http::header::CONTENT_LENGTH
+}
+
+/// The container that is asked for, which the Pod must have; without a name, the only one.
+fn container(pod: &Value, asked: &str) -> Result<String, Status> {
+    let spec = at(pod, "spec");
+    let name = text(at(pod, "metadata"), "name");
+    let names = |field: &str| -> Vec<String> { list(spec, field).iter().map(|c| text(c, "name").to_owned()).collect() };
+    let (containers, init) = (names("containers"), names("initContainers"));
+    if !asked.is_empty() {
+        let known = containers.iter().chain(&init).chain(&names("ephemeralContainers")).any(|c| c == asked);
+        let refused = || Status::bad_request(format!("container {asked} is not valid for pod {name}"));
+        return known.then(|| asked.to_owned()).ok_or_else(refused);
+    }
+    match containers.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Status::bad_request(format!("a container name must be specified for pod {name}"))),
+        many => {
+            let mut why =
+                format!("a container name must be specified for pod {name}, choose one of: [{}]", many.join(" "));
+            if !init.is_empty() {
+                let _ = write!(why, " or one of the init containers: [{}]", init.join(" "));
+            }
+            Err(Status::bad_request(why))
+        }
+    }
+}
+
+fn check_log_options(pod: &str, query: &Query) -> Result<(), Status> {
+    let mut faults = Vec::new();
+    let (tail, limit, since) =
+        (query.integer("tailLines")?, query.integer("limitBytes")?, query.integer("sinceSeconds")?);
+    if let Some(tail) = tail.filter(|n| *n < 0) {
+        faults.push(field::Error::invalid(&Path::new("tailLines"), tail, "must be greater than or equal to 0"));
+    }
+    if let Some(limit) = limit.filter(|n| *n < 1) {
+        faults.push(field::Error::invalid(&Path::new("limitBytes"), limit, "must be greater than 0"));
+    }
+    if since.is_some() && query.get("sinceTime").is_some() {
+        let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+        faults.push(field::Error::forbidden(&Path::new(""), why));
+    }
+    if let Some(since) = since.filter(|n| *n < 1) {
+        faults.push(field::Error::invalid(&Path::new("sinceSeconds"), since, "must be greater than 0"));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Status::invalid("", "PodLogOptions", pod, &faults)) }
+}
+
+fn check_exec_options(_pod: &str, query: &Query) -> Result<(), Status> {
+    if query.all("command").is_empty() {
+        return Err(Status::bad_request("you must specify at least one command for the container"));
+    }
+    let asked = |name: &str| query.flag(name) == Some(true);
+    if !asked("stdin") && !asked("stdout") && !asked("stderr") {
+        return Err(Status::bad_request("you must specify at least one of stdin, stdout, stderr"));
+    }
+    if asked("tty") && asked("stderr") {
+        return Err(Status::bad_request("tty and stderr cannot both be true"));
+    }
+    Ok(())
+}
+
+/// What a node says when it does not do it.
+async fn refused(code: StatusCode, body: hyper::body::Incoming) -> Status {
+    const LIMIT: usize = 64 << 10;
+    let read = tokio::time::timeout(ANSWER, http_body_util::Limited::new(body, LIMIT).collect()).await;
+    let message = match read {
+        Ok(Ok(body)) => String::from_utf8_lossy(&body.to_bytes()).trim().to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the node did not say why".to_owned(),
+    };
+    match code {
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Status::bad_request(message),
+        _ => Status::internal(message),
+    }
+}
+
+fn stream(body: hyper::body::Incoming) -> Body {
+    let data = futures::stream::unfold(body, |mut body| async move {
+        loop {
+            let frame = body.frame().await?;
+            match frame.map(http_body::Frame::into_data) {
+                Ok(Ok(data)) => return Some((Ok::<_, BodyError>(data), body)),
+                // Trailers say nothing here.
+                Ok(Err(_)) => {}
+                Err(error) => return Some((Err(error.into()), body)),
+            }
+        }
+    });
+    Body::stream(data)
+}
+
+/// Passes bytes both ways until one side ends.
+async fn tunnel(client: OnUpgrade, server: OnUpgrade) {
+    let both = tokio::try_join!(client, server);
+    let (client, server) = match both {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::debug!(%error, "an upgrade did not happen");
+            return;
+        }
+    };
+    let copied = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(server)).await;
+    if let Err(error) = copied {
+        tracing::debug!(%error, "a stream to a node broke");
+    }
+}
