@@ -8,11 +8,13 @@
 //! - [`cache`]: all objects of a kind, fed by [`reflect`], one watch a kind for all controllers.
 //! - [`queue`]: keys that wait for work.
 //! - [`change`]: what a plan wants done; [`write`] does it, [`events`] tells of it.
+//! - [`claim`]: which objects an owner controls.
 //! - [`config`], [`caches`] and [`context`]: what all controllers are given.
 
 pub mod cache;
 pub mod caches;
 pub mod change;
+pub mod claim;
 pub mod config;
 pub mod context;
 pub mod events;
@@ -22,7 +24,9 @@ pub mod reflect;
 pub mod selector;
 pub mod write;
 
+pub mod deployment;
 pub mod endpointslice;
+pub mod replicaset;
 
 #[cfg(test)]
 mod world;

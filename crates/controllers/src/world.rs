@@ -15,7 +15,7 @@ use crate::write::{WriteError, Written};
 /// All objects, and a clock that the test moves.
 pub(crate) struct World {
     objects: BTreeMap<(&'static str, Key), Value>,
-    revision: u64,
+    pub(crate) revision: u64,
     pub(crate) now: Timestamp,
     /// How many changes were applied.
     pub(crate) writes: usize,
@@ -78,7 +78,11 @@ impl World {
     pub(crate) fn edit(&mut self, resource: Resource, key: &Key, edit: impl FnOnce(&mut Value)) {
         let mut object = self.objects[&(resource.plural, key.clone())].clone();
         let spec = object["spec"].clone();
+        let before = object.clone();
         edit(&mut object);
+        if object == before {
+            return;
+        }
         if object["spec"] != spec {
             let generation = object["metadata"]["generation"].as_i64().unwrap_or(1);
             object["metadata"]["generation"] = json!(generation + 1);

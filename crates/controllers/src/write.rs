@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::Request;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::change::{Act, Change, Part};
+use crate::change::{Act, Change, Part, Resource};
+use crate::objects::Meta;
 
 /// A write that has no answer after this long is given up.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,7 +43,7 @@ pub enum WriteError {
     #[error("{0}")]
     NamespaceTerminating(String),
     /// The server refused it for another reason.
-    #[error("{message} ({code})")]
+    #[error("{message}")]
     Refused {
         /// The status code.
         code: u16,
@@ -84,6 +86,28 @@ impl Writer {
             Err(_) => Err(WriteError::TimedOut),
         }
     }
+
+    /// Whether an object still exists and is not being deleted, by the server's own word.
+    pub async fn still_wanted(&self, resource: Resource, object: &impl Meta) -> Result<bool, WriteError> {
+        let request = Request::new(resource.path(object.namespace()))
+            .get(object.name(), &kube::api::GetParams::default())
+            .map_err(|error| WriteError::Request(Box::new(kube::Error::BuildRequest(error))))?;
+        match tokio::time::timeout(TIMEOUT, self.client.request::<Found>(request)).await {
+            Ok(Ok(found)) => {
+                Ok(found.metadata.uid.as_deref() == Some(object.uid()) && found.metadata.deletion_timestamp.is_none())
+            }
+            Ok(Err(error)) => match classify(error) {
+                WriteError::NotFound(_) => Ok(false),
+                error => Err(error),
+            },
+            Err(_) => Err(WriteError::TimedOut),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Found {
+    metadata: ObjectMeta,
 }
 
 fn classify(error: kube::Error) -> WriteError {

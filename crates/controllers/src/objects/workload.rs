@@ -36,19 +36,29 @@ pub struct ReplicaSetSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplicaSetStatus {
     /// Pods that are there.
+    #[serde(deserialize_with = "nullable")]
     pub replicas: i32,
     /// Of those, with all labels of the template.
-    pub fully_labeled_replicas: Option<i32>,
+    #[serde(deserialize_with = "nullable")]
+    pub fully_labeled_replicas: i32,
     /// Of those, ready.
-    pub ready_replicas: Option<i32>,
+    #[serde(deserialize_with = "nullable")]
+    pub ready_replicas: i32,
     /// Of those, ready for `minReadySeconds`.
-    pub available_replicas: Option<i32>,
-    /// Pods that wait for their end.
+    #[serde(deserialize_with = "nullable")]
+    pub available_replicas: i32,
+    /// Pods that wait for their end; unknown to older controllers.
     pub terminating_replicas: Option<i32>,
     /// The generation that this status is about.
-    pub observed_generation: Option<i64>,
+    #[serde(deserialize_with = "nullable")]
+    pub observed_generation: i64,
     /// `ReplicaFailure`
-    pub conditions: Option<Vec<v1::ReplicaSetCondition>>,
+    #[serde(deserialize_with = "nullable")]
+    pub conditions: Vec<v1::ReplicaSetCondition>,
+}
+
+fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// `spec` of a Deployment.
@@ -100,21 +110,28 @@ pub struct RollingUpdate {
 #[serde(rename_all = "camelCase", default)]
 pub struct DeploymentStatus {
     /// The generation that this status is about.
-    pub observed_generation: Option<i64>,
+    #[serde(deserialize_with = "nullable")]
+    pub observed_generation: i64,
     /// Pods that are there.
-    pub replicas: Option<i32>,
+    #[serde(deserialize_with = "nullable")]
+    pub replicas: i32,
     /// Of those, made from the present template.
-    pub updated_replicas: Option<i32>,
+    #[serde(deserialize_with = "nullable")]
+    pub updated_replicas: i32,
     /// Of those, ready.
-    pub ready_replicas: Option<i32>,
+    #[serde(deserialize_with = "nullable")]
+    pub ready_replicas: i32,
     /// Of those, ready for `minReadySeconds`.
-    pub available_replicas: Option<i32>,
+    #[serde(deserialize_with = "nullable")]
+    pub available_replicas: i32,
     /// Wanted Pods that are not available.
-    pub unavailable_replicas: Option<i32>,
-    /// Pods that wait for their end.
+    #[serde(deserialize_with = "nullable")]
+    pub unavailable_replicas: i32,
+    /// Pods that wait for their end; unknown to older controllers.
     pub terminating_replicas: Option<i32>,
     /// `Available`, `Progressing`, `ReplicaFailure`
-    pub conditions: Option<Vec<v1::DeploymentCondition>>,
+    #[serde(deserialize_with = "nullable")]
+    pub conditions: Vec<v1::DeploymentCondition>,
     /// How often the name of a new ReplicaSet was taken.
     pub collision_count: Option<i32>,
 }
