@@ -4,14 +4,23 @@
 //! cluster that exists. Losing the server changes nothing in the kernel; when the server is back, a list tells what
 //! went meanwhile ([`follow`]).
 //!
-//! In reading order: [`config`], [`views`] (what is decoded of each object), [`follow`] (changes of a kind),
-//! [`register`] and [`lease`] (the node's own object and its sign of life), [`routes`] (to other nodes' Pods).
+//! In reading order: [`agent`] puts it together. [`config`]; [`views`] (what is decoded of each object) and [`follow`]
+//! (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
+//! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
+//! [`kubelet`] (its own port), [`sysctls`].
 
+pub mod addresses;
+pub mod announce;
 pub mod config;
 pub mod follow;
+
 pub mod lease;
+pub mod neighbours;
 pub mod register;
+pub mod resolver;
 pub mod routes;
+pub mod services;
+pub mod sysctls;
 pub mod views;
 
 pub use config::Config;

@@ -1,0 +1,215 @@
+//! The node agent put together.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataplane::Dataplane;
+use dataplane::backend::nftables;
+use dataplane::model;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client};
+use loadbalancer::{AnnounceError, Announcer, Interface};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::addresses::Addresses;
+use crate::config::Config;
+use crate::kubelet;
+use crate::neighbours::{self, Neighbours};
+use crate::register::{self, Readiness};
+use crate::resolver;
+use crate::routes::Routes;
+use crate::services::{self, Tell};
+use crate::sysctls;
+use crate::{announce, lease, pods_of_node};
+
+/// How long to wait before a server that refused or did not answer is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// How often the node's status is written although nothing changed; kubelet's default.
+const REPORT_EVERY: Duration = Duration::from_secs(300);
+
+/// Why a node cannot start, or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The namespace cannot be prepared.
+    #[error(transparent)]
+    Sysctl(#[from] sysctls::SysctlError),
+    /// The port for logs and exec cannot be opened.
+    #[error(transparent)]
+    Kubelet(#[from] kubelet::KubeletError),
+    /// DNS cannot be answered.
+    #[error(transparent)]
+    Resolver(#[from] resolver::ResolverError),
+    /// The data plane cannot reach the kernel.
+    #[error("the data plane cannot start")]
+    Dataplane(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Load-balancer addresses cannot be announced.
+    #[error(transparent)]
+    Announce(#[from] AnnounceError),
+    /// The kernel gives no netlink socket.
+    #[error("no netlink socket")]
+    Netlink(#[source] io::Error),
+    /// The kernel does not tell its routes.
+    #[error("cannot read the routes")]
+    Routes(#[source] rtnetlink::Error),
+    /// Pods cannot be run.
+    #[error("Pods cannot be run")]
+    Pods(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A part of the node ended, which none does by itself.
+    #[error("the node's {0} ended by itself")]
+    Ended(&'static str),
+}
+
+/// Runs a node until told to stop. What it put into the kernel stays, and so do its Pods.
+///
+/// # Errors
+/// When it cannot start, or a part of it dies.
+pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Result<(), AgentError> {
+    sysctls::set()?;
+    let listener = kubelet::listen(&config).await?;
+    let index = resolver::index(&config)?;
+    let dns = resolver::start(&config, index.clone())?;
+    let routes = Routes::read(netlink()?).await.map_err(AgentError::Routes)?;
+    let backend = nftables::Backend::new(dataplane::Config::default()).map_err(|e| AgentError::Dataplane(e.into()))?;
+    let (tell_node, node) = watch::channel(model_node(&config, &Neighbours::default()));
+    let dataplane = Dataplane::new(backend, node.borrow().clone());
+
+    let mut parts = JoinSet::new();
+    let (tell_programmed, programmed) = watch::channel(false);
+    let (tell_addresses, addresses) = watch::channel(Addresses::new());
+    let (tell_neighbours, neighbours) = watch::channel(Neighbours::default());
+    let known = Arc::new(services::Known::default());
+    let tell = Tell { programmed: tell_programmed, addresses: tell_addresses, known: known.clone() };
+    let part = services::keep(client.clone(), dataplane, index, node, tell, stop.clone());
+    parts.spawn(named("Services", part));
+    let part = neighbours::keep(client.clone(), config.name.clone(), routes, tell_neighbours, stop.clone());
+    parts.spawn(named("routes", part));
+
+    // The object first: without it there is neither a Pod range nor a lease that means anything.
+    let Some(object) = registered(&client, &config, &stop).await else { return Ok(()) };
+    parts.spawn(named("lease", lease::keep(client.clone(), config.name.clone(), config.lease_renewal, stop.clone())));
+    let part = tell_dataplane(config.clone(), neighbours.clone(), tell_node, stop.clone());
+    parts.spawn(named("data plane", part));
+    let Some(pod_cidr) = pod_range(neighbours.clone(), &stop).await else { return Ok(()) };
+    let running = pods_of_node::start(&client, &config, pod_cidr, known).map_err(|e| AgentError::Pods(e.into()))?;
+    parts.spawn(named("port", listener.serve(running.handler(), stop.clone())));
+    parts.spawn(named("Pods", running.keep(client.clone(), config.name.clone(), stop.clone())));
+    let announcer = Announcer::start(Interface::by_address(config.address)?)?;
+    let part = announce::keep(config.name.clone(), announcer, addresses, neighbours, stop.clone());
+    parts.spawn(named("announcements", part));
+    parts.spawn(named("status", report(client, config, object, programmed, stop.clone())));
+
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = parts.join_next() => Err(AgentError::Ended(ended.unwrap_or("task"))),
+    };
+    dns.shutdown().await;
+    match ended {
+        // Told to stop: a part that ended first heard it first.
+        Err(_) if stop.is_cancelled() => Ok(()),
+        ended => ended,
+    }
+}
+
+async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
+    part.await;
+    name
+}
+
+fn netlink() -> Result<rtnetlink::Handle, AgentError> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(AgentError::Netlink)?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+/// The node's object, made or brought up to date, however long the server is away; `None` when told to stop.
+async fn registered(client: &Client, config: &Config, stop: &CancellationToken) -> Option<Node> {
+    let nodes = Api::all(client.clone());
+    let starting = Readiness::NotReady("the node is starting".to_owned());
+    loop {
+        let tried = tokio::select! {
+            () = stop.cancelled() => return None,
+            tried = register::register(&nodes, config, &starting) => tried,
+        };
+        match tried {
+            Ok(node) => return Some(node),
+            Err(error) => tracing::warn!(%error, "the node cannot register; it tries again"),
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+/// The range of the node's Pods, as soon as it has been given one; `None` when told to stop.
+async fn pod_range(mut neighbours: watch::Receiver<Neighbours>, stop: &CancellationToken) -> Option<ipnet::Ipv4Net> {
+    tokio::select! {
+        () = stop.cancelled() => None,
+        known = neighbours.wait_for(|n| n.pod_cidr.is_some()) => known.ok()?.pod_cidr,
+    }
+}
+
+fn model_node(config: &Config, neighbours: &Neighbours) -> model::Node {
+    let zone = neighbours.zone.as_deref().or(config.zone.as_deref());
+    model::Node {
+        name: config.name.as_str().into(),
+        zone: zone.map(Into::into),
+        addresses: vec![config.address.into()],
+        pod_cidrs: vec![config.pod_cidr.into()],
+        service_cidrs: vec![config.service_cidr.into()],
+        ..model::Node::default()
+    }
+}
+
+/// Tells the data plane when the node's zone changes.
+async fn tell_dataplane(
+    config: Config,
+    mut neighbours: watch::Receiver<Neighbours>,
+    tell: watch::Sender<model::Node>,
+    stop: CancellationToken,
+) {
+    loop {
+        let now = model_node(&config, &neighbours.borrow_and_update());
+        tell.send_if_modified(|held| {
+            let changed = *held != now;
+            *held = now;
+            changed
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = neighbours.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Says that the node is ready as soon as its Services are programmed, and again from time to time.
+async fn report(
+    client: Client,
+    config: Config,
+    object: Node,
+    mut programmed: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
+    let nodes: Api<Node> = Api::all(client.clone());
+    tokio::select! {
+        () = stop.cancelled() => return,
+        done = programmed.wait_for(|p| *p) => if done.is_err() { return },
+    }
+    loop {
+        let said = async {
+            resolver::publish(&client, &config, &object, true).await?;
+            register::report(&nodes, &config, &Readiness::Ready).await
+        };
+        let wait = match said.await {
+            Ok(_) => REPORT_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "the node's status cannot be written; it is tried again");
+                RETRY_AFTER
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}

@@ -1,0 +1,71 @@
+use serde_json::json;
+
+use super::*;
+
+fn told(spec: serde_json::Value) -> Option<model::Service> {
+    let object = json!({ "metadata": { "name": "web", "namespace": "shop" }, "spec": spec });
+    service(&serde_json::from_value(object).unwrap())
+}
+
+#[test]
+fn an_external_name_is_not_told() {
+    assert!(told(json!({ "type": "ExternalName", "externalName": "example.org" })).is_none());
+}
+
+#[test]
+fn a_headless_service_has_no_address_and_so_no_rules() {
+    let service = told(json!({ "type": "ClusterIP", "clusterIPs": ["None"], "ports": [{ "port": 80 }] })).unwrap();
+    assert!(!service.is_proxied());
+}
+
+#[test]
+fn protocol_and_affinity_timeout_have_kubernetes_defaults() {
+    let service = told(json!({
+        "type": "ClusterIP", "clusterIPs": ["10.96.0.7"], "sessionAffinity": "ClientIP", "ports": [{ "port": 80 }]
+    }))
+    .unwrap();
+    assert_eq!(service.ports[0].protocol, Protocol::Tcp);
+    assert_eq!(service.affinity, Some(10_800));
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out_and_the_rest_stays() {
+    let service = told(json!({
+        "type": "ClusterIP", "clusterIPs": ["10.96.0.7", "no address"],
+        "ports": [{ "port": 0 }, { "port": 70000 }, { "port": 80, "protocol": "ICMP" }, { "port": 81 }]
+    }))
+    .unwrap();
+    assert_eq!(service.cluster_ips.len(), 1);
+    assert_eq!(service.ports.iter().map(|p| p.port.get()).collect::<Vec<_>>(), [81]);
+}
+
+#[test]
+fn a_proxied_load_balancer_address_keeps_its_mode() {
+    let object = json!({
+        "metadata": {},
+        "spec": { "type": "LoadBalancer" },
+        "status": { "loadBalancer": { "ingress": [{ "ip": "1.2.3.4", "ipMode": "Proxy" }, { "hostname": "a.example" }] } }
+    });
+    let service = service(&serde_json::from_value(object).unwrap()).unwrap();
+    assert_eq!(service.load_balancer.len(), 1);
+    assert_eq!(service.load_balancer[0].mode, IpMode::Proxy);
+}
+
+#[test]
+fn a_slice_without_a_service_is_not_told() {
+    let orphan = json!({ "metadata": { "name": "x", "namespace": "shop" }, "addressType": "IPv4" });
+    assert!(slice(&serde_json::from_value(orphan).unwrap()).is_none());
+}
+
+#[test]
+fn absent_conditions_mean_ready_and_null_lists_mean_empty() {
+    let object = json!({
+        "metadata": { "name": "x", "namespace": "shop", "labels": { SERVICE_NAME: "web" } },
+        "addressType": "IPv4", "ports": null,
+        "endpoints": [{ "addresses": ["10.244.0.7"] }, { "addresses": [] }]
+    });
+    let slice = slice(&serde_json::from_value(object).unwrap()).unwrap();
+    assert!(slice.ports.is_empty());
+    assert_eq!(slice.endpoints.len(), 1);
+    assert!(slice.endpoints[0].conditions.ready);
+}
