@@ -13,6 +13,7 @@ pub mod handler;
 pub mod identity;
 pub mod pki;
 pub mod response;
+pub mod selector;
 pub mod server;
 pub mod status;
 
