@@ -27,6 +27,32 @@ pub struct Config {
     pub endpoints_per_slice: usize,
 }
 
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A node's part would be larger than the whole, or have no address for a Pod.
+    #[error("a node's part of {pod_cidr} cannot have the prefix length {node_mask}")]
+    NodeMask {
+        /// The whole.
+        pod_cidr: IpNet,
+        /// The prefix length of a part.
+        node_mask: u8,
+    },
+}
+
+impl Config {
+    /// Checks what no type can say.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        match self.pod_cidr {
+            // A part holds at least the gateway's address and one for a Pod, beside the network's and the broadcast's.
+            Some(pod_cidr) if !(pod_cidr.prefix_len()..=pod_cidr.max_prefix_len() - 2).contains(&self.node_mask) => {
+                Err(ConfigError::NodeMask { pod_cidr, node_mask: self.node_mask })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -9,6 +9,7 @@
 //! - [`queue`]: keys that wait for work.
 //! - [`change`]: what a plan wants done; [`write`] does it, [`events`] tells of it.
 //! - [`claim`]: which objects an owner controls.
+//! - [`run()`] runs them all.
 //! - [`config`], [`caches`] and [`context`]: what all controllers are given.
 
 pub mod cache;
@@ -27,6 +28,14 @@ pub mod write;
 pub mod deployment;
 pub mod endpointslice;
 pub mod replicaset;
+pub mod rootca;
+pub mod scheduler;
+pub mod serviceaccount;
+
+mod run;
+
+pub use config::Config;
+pub use run::run;
 
 #[cfg(test)]
 mod world;

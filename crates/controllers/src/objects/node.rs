@@ -1,6 +1,9 @@
 //! A Node: where Pods can run.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 
@@ -56,7 +59,7 @@ pub struct NodeCondition {
 }
 
 /// Amounts of what Pods use up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Thousandths of a processor.
     pub milli_cpu: i64,
@@ -66,13 +69,13 @@ pub struct Resources {
     pub ephemeral_storage: i64,
     /// Pods.
     pub pods: i64,
+    /// All else, in its own unit: `hugepages-2Mi`, `example.com/gpu`.
+    pub others: BTreeMap<Box<str>, i64>,
 }
 
 impl Resources {
-    /// Reads the four that count; an amount that is no quantity reads as 0.
-    pub fn of<'a>(
-        list: impl IntoIterator<Item = (&'a String, &'a k8s_openapi::apimachinery::pkg::api::resource::Quantity)>,
-    ) -> Self {
+    /// Reads a list; an amount that is no quantity reads as 0.
+    pub fn of<'a>(list: impl IntoIterator<Item = (&'a String, &'a Quantity)>) -> Self {
         let mut resources = Self::default();
         for (name, quantity) in list {
             match name.as_str() {
@@ -80,7 +83,9 @@ impl Resources {
                 "memory" => resources.memory = quantity::units(&quantity.0).unwrap_or_default(),
                 "ephemeral-storage" => resources.ephemeral_storage = quantity::units(&quantity.0).unwrap_or_default(),
                 "pods" => resources.pods = quantity::units(&quantity.0).unwrap_or_default(),
-                _ => {}
+                name => {
+                    resources.others.insert(name.into(), quantity::units(&quantity.0).unwrap_or_default());
+                }
             }
         }
         resources
@@ -88,24 +93,33 @@ impl Resources {
 
     /// The sum.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            milli_cpu: self.milli_cpu.saturating_add(other.milli_cpu),
-            memory: self.memory.saturating_add(other.memory),
-            ephemeral_storage: self.ephemeral_storage.saturating_add(other.ephemeral_storage),
-            pods: self.pods.saturating_add(other.pods),
-        }
+    pub fn plus(self, other: &Self) -> Self {
+        self.combined(other, i64::saturating_add)
+    }
+
+    /// The difference.
+    #[must_use]
+    pub fn minus(self, other: &Self) -> Self {
+        self.combined(other, i64::saturating_sub)
     }
 
     /// The greater of each.
     #[must_use]
-    pub fn max(self, other: Self) -> Self {
-        Self {
-            milli_cpu: self.milli_cpu.max(other.milli_cpu),
-            memory: self.memory.max(other.memory),
-            ephemeral_storage: self.ephemeral_storage.max(other.ephemeral_storage),
-            pods: self.pods.max(other.pods),
+    pub fn max(self, other: &Self) -> Self {
+        self.combined(other, i64::max)
+    }
+
+    fn combined(mut self, other: &Self, with: fn(i64, i64) -> i64) -> Self {
+        self.milli_cpu = with(self.milli_cpu, other.milli_cpu);
+        self.memory = with(self.memory, other.memory);
+        self.ephemeral_storage = with(self.ephemeral_storage, other.ephemeral_storage);
+        self.pods = with(self.pods, other.pods);
+        for (name, amount) in &other.others {
+            let own = self.others.entry(name.clone()).or_default();
+            *own = with(*own, *amount);
         }
+        self.others.retain(|_, amount| *amount != 0);
+        self
     }
 }
 
@@ -128,8 +142,8 @@ impl Node {
 
 #[derive(Deserialize)]
 struct WireStatus {
-    allocatable: Option<std::collections::BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>>,
-    capacity: Option<std::collections::BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>>,
+    allocatable: Option<BTreeMap<String, Quantity>>,
+    capacity: Option<BTreeMap<String, Quantity>>,
     conditions: Option<Vec<NodeCondition>>,
 }
 

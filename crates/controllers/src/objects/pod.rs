@@ -264,22 +264,23 @@ fn requests(spec: &WireSpec) -> Resources {
     let mut sidecars = Resources::default();
     let mut starting = Resources::default();
     for container in init {
+        let asked = container.asked();
         if container.is_sidecar() {
-            sidecars = sidecars.plus(container.asked());
-            starting = starting.max(sidecars);
+            sidecars = sidecars.plus(&asked);
+            starting = starting.max(&sidecars);
         } else {
-            starting = starting.max(sidecars.plus(container.asked()));
+            starting = starting.max(&asked.plus(&sidecars));
         }
     }
-    let running = containers.iter().map(WireContainer::asked).fold(sidecars, Resources::plus);
-    let mut total = running.max(starting);
+    let running = containers.iter().fold(sidecars, |sum, container| sum.plus(&container.asked()));
+    let mut total = running.max(&starting);
     if let Some(whole) = &spec.resources {
         let whole = whole.asked();
         total.milli_cpu = if whole.milli_cpu > 0 { whole.milli_cpu } else { total.milli_cpu };
         total.memory = if whole.memory > 0 { whole.memory } else { total.memory };
     }
     let overhead = spec.overhead.as_ref().map(Resources::of).unwrap_or_default();
-    Resources { pods: 1, ..total.plus(overhead) }
+    Resources { pods: 1, ..total.plus(&overhead) }
 }
 
 impl From<WireSpec> for PodSpec {

@@ -1,0 +1,58 @@
+//! All controllers, together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::caches::Caches;
+use crate::config::{Config, ConfigError};
+use crate::context::Context;
+use crate::events::Recorder;
+use crate::write::Writer;
+use crate::{deployment, endpointslice, replicaset, rootca, scheduler, serviceaccount};
+
+/// How long the controllers may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs all controllers against the server behind `client` until `stop`. Everything is watched first and nothing is
+/// done before all of it is known once; a server that is not there yet is waited for.
+pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Result<(), ConfigError> {
+    config.check()?;
+    // What one of them ends with must not outlive this call, even if it is dropped.
+    let stop = stop.child_token();
+    let _guard = stop.clone().drop_guard();
+    let tasks = TaskTracker::new();
+    let writer = Writer::new(client.clone());
+    let recorder = Recorder::start(writer.clone(), stop.clone());
+    let context = Arc::new(Context { caches: Caches::default(), writer, recorder, config, stop: stop.clone() });
+
+    let controllers: [BoxFuture<'static, ()>; 6] = [
+        endpointslice::start(context.clone()),
+        replicaset::start(context.clone()),
+        scheduler::start(context.clone()),
+        deployment::start(context.clone()),
+        serviceaccount::start(context.clone()),
+        rootca::start(context.clone()),
+    ];
+
+    context.caches.watch(&client, &tasks, &stop);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = context.caches.synced() => {
+            tracing::debug!("the controllers know everything and begin");
+            for controller in controllers {
+                tasks.spawn(controller);
+            }
+            stop.cancelled().await;
+        }
+    }
+    tasks.close();
+    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+        tracing::warn!("the controllers did not end in time");
+    }
+    Ok(())
+}
