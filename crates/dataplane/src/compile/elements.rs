@@ -1,5 +1,7 @@
 //! The elements that routes and the node become.
 
+use std::collections::{BTreeSet, HashSet};
+
 use ipnet::IpNet;
 use nft::{Element, Value};
 
@@ -20,6 +22,18 @@ pub(super) const fn first_slot(list: List) -> u32 {
     }
 }
 
+/// Ids have this bit clear; the keys of [`List::Local`]'s endpoints have it set. So a client that is remembered with an
+/// endpoint that is not of the list that it may use now finds nothing.
+const LOCAL_ID: u32 = 0x8000_0000;
+
+/// What an id is changed by (exclusive or) to be looked up for a list.
+pub(super) const fn list_bit(list: List) -> u32 {
+    match list {
+        List::Cluster => 0,
+        List::Local => LOCAL_ID,
+    }
+}
+
 /// Names endpoints of one Service port by numbers that depend on nothing but address and port, so that a restart, or a
 /// Service's change, leaves clients with their endpoint.
 #[derive(Debug, Default)]
@@ -35,11 +49,11 @@ impl Ids {
         let mut all: Vec<Endpoint> = endpoints.copied().collect();
         all.sort_unstable();
         all.dedup();
-        let mut taken = std::collections::HashSet::with_capacity(all.len());
+        let mut taken = HashSet::with_capacity(all.len());
         let ids = all.into_iter().map(|endpoint| {
             let mut id = endpoint_id(&endpoint);
             while !taken.insert(id) {
-                id = id.wrapping_add(1);
+                id = (id + 1) & !LOCAL_ID;
             }
             (endpoint, id)
         });
@@ -52,16 +66,18 @@ impl Ids {
         Some(self.ids[at].1)
     }
 
-    /// All, sorted by endpoint.
-    pub(crate) fn all(&self) -> &[(Endpoint, u32)] {
-        &self.ids
+    /// These endpoints, with their numbers; none if there are none.
+    pub(crate) fn of(&self, endpoints: &[Endpoint]) -> BTreeSet<(Endpoint, u32)> {
+        endpoints.iter().filter_map(|endpoint| Some((*endpoint, self.get(endpoint)?))).collect()
     }
 }
 
-/// FNV-1a over address and port.
+/// FNV-1a over address and port, folded to 31 bits.
 pub(crate) fn endpoint_id(endpoint: &Endpoint) -> u32 {
     let value = endpoint_value(endpoint);
-    value.as_slice().iter().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    let hash = value.as_slice().iter().fold(0x811c_9dc5, step);
+    (hash ^ (hash >> 31)) & !LOCAL_ID
 }
 
 impl Compiler {
@@ -95,14 +111,15 @@ impl Compiler {
         (Key::of(destination).affinity_slots(), Element::value(key, Value::new().host_u32(id)))
     }
 
-    /// That an id is that of an endpoint.
+    /// That an id is that of an endpoint of a list.
     pub(crate) fn affinity_endpoint_element(
         &self,
         destination: &Destination,
+        list: List,
         id: u32,
         endpoint: &Endpoint,
     ) -> (Map, Element) {
-        let key = id_key(destination, id);
+        let key = id_key(destination, list, id);
         (Key::of(destination).affinity_endpoints(), Element::value(key, endpoint_value(endpoint)))
     }
 
@@ -143,8 +160,8 @@ impl Compiler {
 }
 
 /// An id as a key.
-pub(crate) fn id_key(destination: &Destination, id: u32) -> Value {
-    destination_key(destination).host_u32(id)
+pub(crate) fn id_key(destination: &Destination, list: List, id: u32) -> Value {
+    destination_key(destination).host_u32(id ^ list_bit(list))
 }
 
 /// A slot as a key.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use nft::expr::{DynsetOp, Lookup, MetaKey, Nat, NatFamily, NatFlags, NatKind, NumgenMode, Reject};
 use nft::{Chain, ChainType, Expr, Field, Hook, Register, Rule, Value, Verdict};
 
-use crate::compile::elements::first_slot;
+use crate::compile::elements::{first_slot, list_bit};
 use crate::compile::fields::Key;
 use crate::compile::{Action, Class, Compiler, Map, Pick};
-use crate::model::Family;
+use crate::model::{Family, Protocol};
 use crate::route::Masquerade;
 
 /// ICMP "port unreachable".
@@ -45,10 +45,7 @@ impl Compiler {
             rule("postrouting", self.masquerade_hairpin(), "from a Pod to itself"),
         ];
         vec![
-            (
-                Chain::regular(&self.table, CHAIN_REJECT),
-                vec![Rule::new(&self.table, CHAIN_REJECT, vec![self.reject()])],
-            ),
+            self.chain(&CHAIN_REJECT, self.reject()),
             (Chain::regular(&self.table, CHAIN_SERVICES), services),
             (nat("prerouting", Hook::Prerouting, DSTNAT), vec![jump("prerouting")]),
             (nat("output", Hook::Output, DSTNAT), vec![jump("output")]),
@@ -120,11 +117,17 @@ impl Compiler {
         vec![destination, lookup(Map::ServiceCidrs, Lookup::Contained), Expr::Verdict(Verdict::Drop)]
     }
 
-    fn reject(&self) -> Expr {
-        Expr::Reject(Reject::Icmp(match self.family {
+    /// TCP gets a reset, which ends a connect at once. (An ICMP error that arrives while connect still sends only ends
+    /// it at the next attempt, after a second.) All else gets ICMP, which ends a wait for a datagram.
+    fn reject(&self) -> Vec<Vec<Expr>> {
+        let tcp = Value::bytes(&[Protocol::Tcp.number()]);
+        let code = match self.family {
             Family::V4 => ICMP_PORT_UNREACHABLE,
             Family::V6 => ICMPV6_PORT_UNREACHABLE,
-        }))
+        };
+        let reset =
+            vec![Field::L4proto.load(Register::R0), Expr::eq(Register::R0, tcp), Expr::Reject(Reject::TcpReset)];
+        vec![reset, vec![Expr::Reject(Reject::Icmp(code))]]
     }
 
     fn masquerade_marked(&self) -> Vec<Expr> {
@@ -208,14 +211,14 @@ impl Compiler {
         self.load_client(&mut known);
         known.push(lookup(Map::Affinity, Lookup::Value(SCRATCH)));
         known.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
-        let endpoint = self.load_endpoint_of_scratch(pick.key, &mut known);
+        let endpoint = self.load_endpoint_of_scratch(pick, &mut known);
         known.extend(self.remember(DynsetOp::Update, timeout));
         known.extend(clear_scratch());
         known.push(self.dnat(endpoint));
 
         let mut new = Vec::new();
         self.choose_into_scratch(pick, &mut new);
-        let endpoint = self.load_endpoint_of_scratch(pick.key, &mut new);
+        let endpoint = self.load_endpoint_of_scratch(pick, &mut new);
         // What is known of the client leads to an endpoint that is gone; an update would keep it.
         new.extend(self.remember(DynsetOp::Delete, timeout));
         new.extend(self.remember(DynsetOp::Update, timeout));
@@ -224,7 +227,7 @@ impl Compiler {
 
         let mut unremembered = Vec::new();
         self.choose_into_scratch(pick, &mut unremembered);
-        let endpoint = self.load_endpoint_of_scratch(pick.key, &mut unremembered);
+        let endpoint = self.load_endpoint_of_scratch(pick, &mut unremembered);
         unremembered.extend(clear_scratch());
         unremembered.push(self.dnat(endpoint));
         vec![known, new, unremembered]
@@ -243,12 +246,17 @@ impl Compiler {
         rule.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
     }
 
-    /// The endpoint whose id is in the scratch, behind where a client's key ends. Ends the rule if there is none.
-    fn load_endpoint_of_scratch(&self, key: Key, rule: &mut Vec<Expr>) -> Register {
-        let behind = self.load_key(key, rule);
+    /// The endpoint of the list whose id is in the scratch, behind where a client's key ends. Ends the rule if there is
+    /// none.
+    fn load_endpoint_of_scratch(&self, pick: &Pick, rule: &mut Vec<Expr>) -> Register {
+        let behind = self.load_key(pick.key, rule);
         rule.push(load_scratch(behind));
+        if list_bit(pick.list) != 0 {
+            let (mask, xor) = (Value::new().host_u32(u32::MAX), Value::new().host_u32(list_bit(pick.list)));
+            rule.push(Expr::Bitwise { sreg: behind, dreg: behind, mask, xor });
+        }
         let endpoint = Register::R0.plus(2 * self.address_words() + 2);
-        rule.push(lookup(key.affinity_endpoints(), Lookup::Value(endpoint)));
+        rule.push(lookup(pick.key.affinity_endpoints(), Lookup::Value(endpoint)));
         endpoint
     }
 

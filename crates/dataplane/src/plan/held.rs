@@ -10,6 +10,9 @@ use crate::model::Family;
 use crate::route::{Destination, Endpoint, List};
 use crate::ruleset::TableContent;
 
+/// What a set's elements carry, by what tells them apart.
+type Contents = HashMap<(Value, Option<Value>, Role), Option<Data>>;
+
 /// A table's content.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -18,7 +21,8 @@ pub(super) struct Held {
     pub(super) usable: bool,
     pub(super) stale: bool,
     pub(super) chains: BTreeMap<Arc<str>, (Chain, Vec<Rule>)>,
-    elements: Vec<HashMap<(Value, Option<Value>, Role), Option<Data>>>,
+    /// By map.
+    elements: Vec<Contents>,
 }
 
 impl Held {
@@ -27,7 +31,7 @@ impl Held {
     pub(super) fn new(compiler: &Compiler, table: Option<TableContent>) -> Held {
         let there = table.is_some();
         let usable = table.as_ref().is_some_and(|table| fits(compiler, table));
-        let mut elements: Vec<HashMap<_, _>> = Map::ALL.iter().map(|_| HashMap::new()).collect();
+        let mut elements: Vec<Contents> = Map::ALL.iter().map(|_| HashMap::new()).collect();
         let mut chains = BTreeMap::new();
         if let Some(table) = table.filter(|_| usable) {
             chains = table.chains;
@@ -80,7 +84,7 @@ impl Held {
             return endpoint_of(value, self.family);
         }
         let id = u32::from_ne_bytes(self.value(slots, key)?.as_slice().try_into().ok()?);
-        endpoint_of(self.value(endpoints, id_key(destination, id))?, self.family)
+        endpoint_of(self.value(endpoints, id_key(destination, list, id))?, self.family)
     }
 
     fn value(&self, map: Map, key: Value) -> Option<&Value> {

@@ -109,14 +109,13 @@ fn change_alike(
             }
         }
     }
-    for (endpoint, id) in old_ids.all() {
-        if new_ids.get(endpoint) != Some(*id) {
-            changes.remove(compiler.affinity_endpoint_element(destination, *id, endpoint));
+    for ((list, old_list), (_, new_list)) in old.lists().into_iter().zip(new.lists()) {
+        let (before, after) = (old_ids.of(old_list), new_ids.of(new_list));
+        for (endpoint, id) in before.difference(&after) {
+            changes.remove(compiler.affinity_endpoint_element(destination, list, *id, endpoint));
         }
-    }
-    for (endpoint, id) in new_ids.all() {
-        if old_ids.get(endpoint) != Some(*id) {
-            changes.add(compiler.affinity_endpoint_element(destination, *id, endpoint));
+        for (endpoint, id) in after.difference(&before) {
+            changes.add(compiler.affinity_endpoint_element(destination, list, *id, endpoint));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 use ipnet::IpNet;
 
 use crate::model::{Family, Model, Node, Protocol};
-use crate::route::{Decision, Destination, Endpoint, List, Masquerade, PortRoutes, Route, ServiceRoutes, route};
+use crate::route::{Decision, Destination, Endpoint, Masquerade, Route, ServiceRoutes, route};
 
 /// The first packet of a connection, as it reaches this node or is made by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,20 +153,30 @@ impl Table {
                     Masquerade::FromOutside => !from_pod,
                     Masquerade::Always => true,
                 };
-                forward(service, port, to, masquerade, packet.source)
+                forward(service, port.list(to), masquerade, packet, is_local)
             }
-            Decision::BySource if from_pod => forward(service, port, List::Cluster, false, packet.source),
-            Decision::BySource if is_local(packet.source) => forward(service, port, List::Cluster, true, packet.source),
+            Decision::BySource if from_pod => forward(service, &port.cluster, false, packet, is_local),
+            Decision::BySource if is_local(packet.source) => forward(service, &port.cluster, true, packet, is_local),
             Decision::BySource if port.local.is_empty() => Verdict::Drop,
-            Decision::BySource => forward(service, port, List::Local, false, packet.source),
+            Decision::BySource => forward(service, &port.local, false, packet, is_local),
         }
     }
 }
 
-fn forward(service: &ServiceRoutes, port: &PortRoutes, list: List, masquerade: bool, source: IpAddr) -> Verdict {
-    let hairpin = |endpoint: &Endpoint| endpoint.address == source && service.hairpins.contains(&source);
-    let choice = |endpoint: &Endpoint| Choice { endpoint: *endpoint, masquerade: masquerade || hairpin(endpoint) };
-    Verdict::Forward(port.list(list).iter().map(choice).collect())
+/// Only what leaves the machine can be masqueraded: what came in and goes to one of its own processes does not.
+fn forward(
+    service: &ServiceRoutes,
+    list: &[Endpoint],
+    masquerade: bool,
+    packet: &Packet,
+    is_local: impl Fn(IpAddr) -> bool,
+) -> Verdict {
+    let choice = |endpoint: &Endpoint| {
+        let hairpin = endpoint.address == packet.source && service.hairpins.contains(&packet.source);
+        let leaves = packet.made_here || !is_local(endpoint.address);
+        Choice { endpoint: *endpoint, masquerade: leaves && (masquerade || hairpin) }
+    };
+    Verdict::Forward(list.iter().map(choice).collect())
 }
 
 fn contains(nets: &[IpNet], address: IpAddr) -> bool {

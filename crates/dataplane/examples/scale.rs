@@ -1,0 +1,171 @@
+//! What a change costs, and what it all takes, at 1,000, 10,000 and 30,000 Services of three endpoints, and with one
+//! Service of 10,000 endpoints. Prints a table; as root, in a network namespace of its own:
+//!
+//! `cargo run --release -p dataplane --example scale [SERVICES]...`
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use dataplane::backend::nftables;
+use dataplane::model::{EndpointSlice, Protocol, Service, ServicePort, SliceEndpoint, SlicePort};
+use dataplane::{Config, Dataplane, NamespacedName, Node};
+
+const REPETITIONS: usize = 50;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut sizes: Vec<u32> = Vec::new();
+    for argument in std::env::args().skip(1) {
+        sizes.push(argument.parse()?);
+    }
+    if sizes.is_empty() {
+        sizes = vec![1_000, 10_000, 30_000];
+    }
+    println!("milliseconds; p50 and greatest of {REPETITIONS}");
+    println!(
+        "services  full load  restart  endpoint +1      endpoint moves   service +1       service -1       RSS MB"
+    );
+    for size in sizes {
+        // A process for each size: memory that one leaves behind does not count for the next.
+        match std::env::var_os("SCALE_ONE") {
+            Some(_) => one(size)?,
+            None => {
+                let mut child = std::process::Command::new(std::env::current_exe()?);
+                let status = child.arg(size.to_string()).env("SCALE_ONE", "1").status()?;
+                if !status.success() {
+                    return Err(format!("{size}: {status}").into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one(size: u32) -> Result<(), Box<dyn std::error::Error>> {
+    let lab = testbed::Namespace::new(&format!("scale-{size}"))?;
+    lab.enter()?;
+    let mut dataplane = Dataplane::new(nftables::Backend::new(Config::default())?, node());
+    for n in 0..size {
+        dataplane.model_mut().set_service(name(n), service(n));
+        dataplane.model_mut().set_slice(slice_name(n), slice(n, 3, 0));
+    }
+    let start = Instant::now();
+    let changes = dataplane.sync()?.changes;
+    let full = start.elapsed();
+    assert!(changes > size as usize * 4);
+
+    dataplane.forget();
+    let start = Instant::now();
+    assert_eq!(dataplane.sync()?.changes, 0, "a restart changes nothing");
+    let restart = start.elapsed();
+
+    let mut times: [Vec<Duration>; 4] = Default::default();
+    for n in 0..REPETITIONS as u32 {
+        let at = n * 7 % size;
+        dataplane.model_mut().set_slice(slice_name(at), slice(at, 4, 0));
+        times[0].push(timed(&mut dataplane)?);
+        dataplane.model_mut().set_slice(slice_name(at), slice(at, 4, 1));
+        times[1].push(timed(&mut dataplane)?);
+        dataplane.model_mut().set_service(name(size + n), service(size + n));
+        dataplane.model_mut().set_slice(slice_name(size + n), slice(size + n, 3, 0));
+        times[2].push(timed(&mut dataplane)?);
+        dataplane.model_mut().remove_service(&name(size + n));
+        dataplane.model_mut().remove_slice(&slice_name(size + n));
+        times[3].push(timed(&mut dataplane)?);
+    }
+    let columns: Vec<String> = times.iter_mut().map(|times| summary(times)).collect();
+    println!(
+        "{size:>8}  {:>9.1}  {:>7.1}  {}  {:.1}",
+        milliseconds(full),
+        milliseconds(restart),
+        columns.join("  "),
+        resident()? as f64 / 1024.0
+    );
+    if size == 1_000 {
+        large(&mut dataplane)?;
+    }
+    Ok(())
+}
+
+/// One Service of 10,000 endpoints among the others.
+fn large(dataplane: &mut Dataplane<nftables::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+    let at = 60_000;
+    dataplane.model_mut().set_service(name(at), service(at));
+    let fill = |dataplane: &mut Dataplane<nftables::Backend>, slice_number: u32, count: u32| {
+        let mut part = slice(at, 0, 0);
+        let first = slice_number * 1_000;
+        part.endpoints.extend((first..first + count).map(|n| endpoint(100_000 + n)));
+        let slice_name = NamespacedName::new("scale", &format!("large-{slice_number}"));
+        dataplane.model_mut().set_slice(slice_name, part);
+    };
+    (0..10).for_each(|n| fill(dataplane, n, 1_000));
+    let first = timed(dataplane)?;
+    let mut times = Vec::new();
+    for n in 0..REPETITIONS as u32 {
+        fill(dataplane, n % 10, 1_000 - n % 2);
+        times.push(timed(dataplane)?);
+    }
+    println!("one Service of 10,000 endpoints: first {:.1}, one endpoint {}", milliseconds(first), summary(&mut times));
+    Ok(())
+}
+
+fn timed(dataplane: &mut Dataplane<nftables::Backend>) -> Result<Duration, Box<dyn std::error::Error>> {
+    let start = Instant::now();
+    dataplane.sync()?;
+    Ok(start.elapsed())
+}
+
+fn summary(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    format!("{:>6.3} ({:>6.3})", milliseconds(times[times.len() / 2]), milliseconds(times[times.len() - 1]))
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Kilobytes.
+fn resident() -> Result<u64, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
+}
+
+fn node() -> Node {
+    let net = |text: &str| text.parse().ok();
+    Node {
+        name: "here".into(),
+        addresses: vec![IpAddr::V4(Ipv4Addr::new(172, 30, 0, 1))],
+        pod_cidrs: net("10.128.0.0/9").into_iter().collect(),
+        service_cidrs: net("10.0.0.0/9").into_iter().collect(),
+        ..Node::default()
+    }
+}
+
+fn name(n: u32) -> NamespacedName {
+    NamespacedName::new("scale", &format!("service-{n}"))
+}
+
+fn slice_name(n: u32) -> NamespacedName {
+    NamespacedName::new("scale", &format!("service-{n}-x7k2p"))
+}
+
+fn service(n: u32) -> Service {
+    let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 1, 0)) + n);
+    let port = ServicePort { name: "http".into(), protocol: Protocol::Tcp, port: NonZeroU16::MIN, node_port: None };
+    Service { cluster_ips: vec![IpAddr::V4(address)], ports: vec![port], ..Service::default() }
+}
+
+fn slice(n: u32, endpoints: u32, generation: u32) -> EndpointSlice {
+    let mut slice = EndpointSlice::new(name(n));
+    let port = NonZeroU16::MIN.saturating_add(8079);
+    slice.ports.push(SlicePort { name: "http".into(), protocol: Protocol::Tcp, port });
+    slice.endpoints = (0..endpoints).map(|m| endpoint(n * 8 + m + if m == 1 { generation * 4 } else { 0 })).collect();
+    slice
+}
+
+fn endpoint(n: u32) -> SliceEndpoint {
+    let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 128, 0, 0)) + n);
+    let node = format!("node-{}", n % 100);
+    SliceEndpoint { node: Some(node.into()), ..SliceEndpoint::new(IpAddr::V4(address)) }
+}

@@ -1,0 +1,93 @@
+//! The conformance table: what becomes of a packet, for each behaviour of a Service. Three judges hear each row: the
+//! routes, the rules as they are interpreted, and a kernel with real packets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod packets;
+mod row;
+mod world;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use dataplane::backend::fake;
+use dataplane::route::{Choice, Table, Verdict};
+use dataplane::trace::{Outcome, Tracer};
+use dataplane::{Config, Dataplane, Family, Model};
+
+use row::{Expected, Row, rows};
+
+const ROWS: &str = include_str!("rows.txt");
+
+/// Hears all rows and names all that fail, not only the first.
+fn judge(mut verdict: impl FnMut(&Row) -> Expected) {
+    let rows = rows(ROWS);
+    assert!(rows.len() >= 250, "only {} rows are left", rows.len());
+    let mut wrong = Vec::new();
+    for row in &rows {
+        let found = verdict(row);
+        if found != row.expected {
+            wrong.push(format!("{}:\n    expected {:?}\n    found    {found:?}", row.name, row.expected));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
+
+fn is_local(address: IpAddr) -> bool {
+    address.is_loopback() || world::LOCAL.iter().any(|local| world::ip(local) == address)
+}
+
+#[test]
+fn names_are_unique() {
+    let rows = rows(ROWS);
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names.len(), rows.len());
+}
+
+#[test]
+fn routes() {
+    judge(|row| {
+        let mut model = Model::new(world::node());
+        row.apply(&mut model);
+        match Table::new(&model, Family::V4).verdict(&row.packet, is_local) {
+            Verdict::Forward(choices) => Expected::OneOf(choices.into_iter().collect()),
+            Verdict::Reject => Expected::Reject,
+            Verdict::Drop => Expected::Drop,
+            Verdict::Pass => Expected::Pass,
+        }
+    });
+}
+
+/// Each number that the rules may draw is drawn once; other bits of the mark must survive, and the priority that is used
+/// on the way must be zero again.
+#[test]
+fn rules() {
+    let mut dataplane = Dataplane::new(fake::Backend::new(Config::default()), world::node());
+    judge(|row| {
+        row.apply(dataplane.model_mut());
+        dataplane.sync().unwrap();
+        let ruleset = &dataplane.backend().ruleset;
+        let mut choices = BTreeSet::new();
+        for drawn in 0..8 {
+            let local: Vec<IpAddr> = world::LOCAL.iter().map(|text| world::ip(text)).collect();
+            let mut tracer = Tracer::new(ruleset).with_local(&local).with_packet_state(0x8001_0000, 0);
+            let trace = tracer.trace(&row.packet, &mut |modulus| drawn % modulus).unwrap();
+            let delivered = row.packet.made_here || !is_local(row.packet.destination);
+            match trace.outcome {
+                Outcome::Forwarded { to, masquerade } => {
+                    let leaves = row.packet.made_here || !is_local(to.address);
+                    let left_over = if leaves { 0 } else { trace.mark & 0x4000 };
+                    assert_eq!((trace.mark, trace.priority), (0x8001_0000 | left_over, 0), "{}", row.name);
+                    choices.insert(Choice { endpoint: to, masquerade })
+                }
+                Outcome::Passed { masquerade } => {
+                    assert_eq!((trace.mark, masquerade), (0x8001_0000, false), "{} {delivered}", row.name);
+                    return Expected::Pass;
+                }
+                Outcome::Rejected => return Expected::Reject,
+                Outcome::Dropped => return Expected::Drop,
+            };
+        }
+        Expected::OneOf(choices)
+    });
+}

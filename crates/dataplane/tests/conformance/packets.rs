@@ -1,0 +1,283 @@
+//! The third judge: a kernel. The node is a namespace with the rules in it, between namespaces for its Pods, for the
+//! other nodes with their Pods, and for the world outside.
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read as _};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use dataplane::backend::nftables;
+use dataplane::route::{Choice, Endpoint};
+use dataplane::{Config, Dataplane};
+use testbed::{Lab, Namespace, TcpServer, UdpServer};
+
+use crate::row::{Expected, Row};
+use crate::world::{self, HOSTS, Host, host};
+
+/// How long nothing must come before it counts as dropped. Between namespaces of one machine an answer takes less than
+/// a millisecond; a busy machine may take longer.
+const SILENCE: Duration = Duration::from_millis(400);
+/// After so many tries each of five endpoints has been met, but for one run in a million.
+const TRIES: usize = 80;
+
+/// The namespaces. Servers answer as long as it lives.
+pub struct Cluster {
+    pub node: Namespace,
+    pods: Vec<(&'static str, Namespace)>,
+    far: Namespace,
+    outside: Namespace,
+    _tcp: Vec<TcpServer>,
+    _udp: Vec<UdpServer>,
+}
+
+/// What a client met.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Met {
+    /// Somebody with this name, who saw this source.
+    Server(String, IpAddr),
+    /// The kernel said that nobody listens.
+    Refused,
+    /// No answer.
+    Silence,
+    /// Another error, as of a network that is not there.
+    Other(ErrorKind),
+}
+
+impl Cluster {
+    pub fn new(test: &str) -> anyhow::Result<Cluster> {
+        let lab = Lab::new(test);
+        let (node, far, outside) = (lab.namespace("node")?, lab.namespace("far")?, lab.namespace("outside")?);
+        node.set_sysctl("net.ipv4.ip_forward", "1")?;
+        // Without limit, else the kernel tells only some of those that are rejected.
+        node.set_sysctl("net.ipv4.icmp_ratelimit", "0")?;
+        node.set_sysctl("net.ipv4.conf.all.rp_filter", "0")?;
+        node.set_sysctl("net.ipv4.conf.default.rp_filter", "0")?;
+
+        lab.veth((&node, "lan"), (&far, "lan"))?;
+        node.add_address("lan", "172.30.0.1/24".parse()?)?;
+        for address in ["172.30.0.2/24", "172.30.0.3/24"] {
+            far.add_address("lan", address.parse()?)?;
+        }
+        node.add_route("0.0.0.0/0".parse()?, world::ip("172.30.0.2"))?;
+        for range in ["192.0.2.0/24", "10.244.1.0/24", "10.96.0.0/16", "198.51.100.0/24", "203.0.113.0/24"] {
+            far.add_route(range.parse()?, world::ip("172.30.0.1"))?;
+        }
+        lab.veth((&node, "wan"), (&outside, "wan"))?;
+        node.add_address("wan", "192.0.2.1/24".parse()?)?;
+        for address in ["192.0.2.10/24", "192.0.2.77/24"] {
+            outside.add_address("wan", address.parse()?)?;
+        }
+        outside.add_route("0.0.0.0/0".parse()?, world::ip("192.0.2.1"))?;
+
+        let mut cluster = Cluster { node, pods: Vec::new(), far, outside, _tcp: Vec::new(), _udp: Vec::new() };
+        for host in &HOSTS {
+            cluster.add(&lab, host)?;
+        }
+        Ok(cluster)
+    }
+
+    /// A Pod of this node has a namespace of its own, behind a veth; a Pod of another node is an address there.
+    fn add(&mut self, lab: &Lab, host: &'static Host) -> anyhow::Result<()> {
+        let is_pod = host.address.starts_with("10.244.");
+        let own = format!("{}/32", host.address).parse()?;
+        if is_pod && host.node == "here" {
+            let (pod, outer) = (lab.namespace(host.name)?, format!("pod-{}", host.name));
+            lab.veth((&self.node, &outer), (&pod, "eth0"))?;
+            self.node.add_address(&outer, "10.244.1.254/32".parse()?)?;
+            self.node.add_link_route(own, &outer)?;
+            pod.add_address("eth0", own)?;
+            // Everything is behind the one link; the node answers ARP for all that it has a route to.
+            self.node.set_sysctl(&format!("net.ipv4.conf.{outer}.proxy_arp"), "1")?;
+            self.node.set_sysctl(&format!("net.ipv4.neigh.{outer}.proxy_delay"), "0")?;
+            pod.add_link_route("0.0.0.0/0".parse()?, "eth0")?;
+            self.pods.push((host.name, pod));
+        } else if is_pod {
+            self.far.add_address("lan", own)?;
+            self.node.add_route(own, world::ip("172.30.0.2"))?;
+        }
+        if "abcdehr".contains(host.name) {
+            for port in [world::TARGET_PORT, 8081] {
+                let (address, name) = (SocketAddr::new(world::ip(host.address), port), format!("{}:{port}", host.name));
+                let (tcp, udp) = {
+                    let place = self.place(host.name);
+                    (TcpServer::start(place, address, &name)?, UdpServer::start(place, address, &name)?)
+                };
+                self._tcp.push(tcp);
+                self._udp.push(udp);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a host's processes are.
+    pub fn place(&self, name: &str) -> &Namespace {
+        match (name, host(name).node) {
+            (_, "") => &self.outside,
+            ("h" | "host", _) => &self.node,
+            (_, "here") => self.pods.iter().find(|(pod, _)| *pod == name).map_or(&self.node, |(_, place)| place),
+            _ => &self.far,
+        }
+    }
+
+    /// Opens the node's kernel.
+    pub fn dataplane(&self, config: Config) -> anyhow::Result<Dataplane<nftables::Backend>> {
+        let backend = self.node.run(|| nftables::Backend::new(config))??;
+        Ok(Dataplane::new(backend, world::node()))
+    }
+
+    /// One connection, or one datagram from a new socket.
+    pub fn ask(&self, who: &str, protocol: u8, to: SocketAddr) -> anyhow::Result<Met> {
+        // A process of the node takes the address that its kernel chooses.
+        let from = if who == "host" { "0.0.0.0" } else { host(who).address };
+        let from = SocketAddr::new(world::ip(from), 0);
+        let asked = self.place(who).run(|| match protocol {
+            6 => ask_tcp(from, to),
+            17 => ask_udp(from, to),
+            other => panic!("no client for protocol {other}"),
+        })?;
+        Ok(match asked {
+            Ok(line) => parse(&line).unwrap_or_else(|| panic!("an answer of {line:?}")),
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionRefused => Met::Refused,
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => Met::Silence,
+                kind => Met::Other(kind),
+            },
+        })
+    }
+}
+
+fn ask_tcp(from: SocketAddr, to: SocketAddr) -> std::io::Result<String> {
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+    };
+    use std::os::fd::AsRawFd as _;
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let patience = nix::sys::time::TimeVal::new(0, SILENCE.as_micros() as i64);
+    setsockopt(&socket, sockopt::SendTimeout, &patience)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(to)).map_err(|error| match error {
+        // What connect says when the time to send is over.
+        nix::errno::Errno::EINPROGRESS => ErrorKind::TimedOut.into(),
+        error => std::io::Error::from(error),
+    })?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while stream.read(&mut byte)? == 1 && byte != *b"\n" {
+        line.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+fn ask_udp(from: SocketAddr, to: SocketAddr) -> std::io::Result<String> {
+    let socket = UdpSocket::bind(from)?;
+    socket.connect(to)?;
+    socket.set_read_timeout(Some(SILENCE))?;
+    match socket.send(b"?") {
+        // What the output hook says to a process of the node itself; whether it is told more is read below.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+        sent => drop(sent?),
+    }
+    let mut buffer = [0; 512];
+    let len = socket.recv(&mut buffer)?;
+    let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn parse(line: &str) -> Option<Met> {
+    let (name, seen_as) = line.split_once(' ')?;
+    Some(Met::Server(name.to_owned(), seen_as.parse::<SocketAddr>().ok()?.ip()))
+}
+
+/// The choice that an answer proves.
+fn choice(name: &str, seen_as: IpAddr, row: &Row, expected: &BTreeSet<Choice>) -> Choice {
+    let (name, port) = name.split_once(':').unwrap();
+    let endpoint =
+        Endpoint { address: world::ip(host(name).address), port: NonZeroU16::new(port.parse().unwrap()).unwrap() };
+    let own = seen_as == row.packet.source;
+    let nodes = world::LOCAL.iter().any(|local| world::ip(local) == seen_as);
+    // A process of the node that is masqueraded to the same address cannot be told from one that is not.
+    let masquerade = match (own, nodes) {
+        (true, true) => expected.iter().any(|choice| choice.endpoint == endpoint && choice.masquerade),
+        (false, true) => true,
+        (true, false) => false,
+        (false, false) => panic!("{}: the endpoint sees {seen_as}, which is neither client nor node", row.name),
+    };
+    Choice { endpoint, masquerade }
+}
+
+/// What becomes of the row's packet.
+fn verdict(cluster: &Cluster, row: &Row) -> anyhow::Result<Expected> {
+    let to = SocketAddr::new(row.packet.destination, row.packet.port);
+    let none = BTreeSet::new();
+    let expected = match &row.expected {
+        Expected::OneOf(expected) => expected,
+        _ => &none,
+    };
+    let mut met = BTreeSet::new();
+    for _ in 0..TRIES {
+        match cluster.ask(row.asker, row.packet.protocol, to)? {
+            Met::Server(name, seen_as) => {
+                let choice = choice(&name, seen_as, row, expected);
+                // Straight to an endpoint, without any rule of ours.
+                let straight = (choice.endpoint.address, choice.endpoint.port.get()) == (to.ip(), to.port());
+                if straight && (!choice.masquerade || row.packet.made_here) {
+                    return Ok(Expected::Pass);
+                }
+                met.insert(choice);
+            }
+            // To an address of the node, or beyond it: our rules leave both alone.
+            Met::Refused if is_nodes(to.ip()) && row.expected == Expected::Pass => return Ok(Expected::Pass),
+            Met::Refused => return Ok(Expected::Reject),
+            Met::Other(_) => return Ok(Expected::Pass),
+            // What is left alone and goes nowhere is silent too.
+            Met::Silence if row.expected == Expected::Pass => return Ok(Expected::Pass),
+            Met::Silence => return Ok(Expected::Drop),
+        }
+        if met == *expected {
+            break;
+        }
+    }
+    if row.service.affinity.is_some() && met.len() == 1 && met.is_subset(expected) {
+        return Ok(row.expected.clone());
+    }
+    Ok(Expected::OneOf(met))
+}
+
+fn is_nodes(address: IpAddr) -> bool {
+    ["172.30.0.2", "127.0.0.1"].iter().chain(&world::LOCAL).any(|own| world::ip(own) == address)
+}
+
+/// Endpoints of other nodes answer Pods of other nodes directly; only such that came this way for a cluster IP, which
+/// Pods do not do (their own nodes rewrite it), would have to be answered this way.
+fn is_answered_past_the_node(row: &Row) -> bool {
+    let Expected::OneOf(choices) = &row.expected else { return false };
+    let far = |choice: &Choice| choice.endpoint.address.to_string().starts_with("10.244.2.");
+    row.asker == "q" && choices.iter().any(|choice| far(choice) && !choice.masquerade)
+}
+
+#[test]
+fn packets() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let cluster = Cluster::new("conformance")?;
+    let mut dataplane = cluster.dataplane(Config::default())?;
+    let mut skipped = 0;
+    crate::judge(|row| {
+        if ![6, 17].contains(&row.packet.protocol) || is_answered_past_the_node(row) {
+            skipped += 1;
+            return row.expected.clone();
+        }
+        row.apply(dataplane.model_mut());
+        let report = dataplane.sync().unwrap_or_else(|error| panic!("{}: {error:?}", row.name));
+        assert!(report.flows_error.is_none(), "{}: {:?}", row.name, report.flows_error);
+        verdict(&cluster, row).unwrap_or_else(|error| panic!("{}: {error:?}", row.name))
+    });
+    testbed::privilege::skip(&format!(
+        "{skipped} rows: no socket for their protocol here, or an answer that takes another way"
+    ));
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! The cluster in which every row plays: three nodes, of which the rules are for `here`.
+//!
+//! | name | address | what it is |
+//! |---|---|---|
+//! | `a`, `b` | 10.244.1.1, .2 | Pods of this node, in zone z1 |
+//! | `c`, `d` | 10.244.2.1, .2 | Pods of node `there`, in zone z2 |
+//! | `e` | 10.244.3.1 | a Pod of node `near`, in zone z1 |
+//! | `h`, `r` | 172.30.0.1, .2 | Pods with host network: of this node, of `there` |
+//! | `p`, `q` | 10.244.1.9, 10.244.2.9 | Pods that only ask: of this node, of `there` |
+//! | `host` | 172.30.0.1 | a process of this node |
+//! | `out`, `out2` | 192.0.2.10, .77 | machines outside the cluster |
+
+use std::net::IpAddr;
+
+use dataplane::Node;
+use dataplane::model::{Conditions, SliceEndpoint};
+use ipnet::IpNet;
+
+/// This node's own addresses: on the nodes' network, towards outside, towards its Pods.
+pub const LOCAL: [&str; 3] = ["172.30.0.1", "192.0.2.1", "10.244.1.254"];
+
+/// Where Services and their addresses are.
+pub const VIP: &str = "10.96.0.10";
+/// In the Service range, but nobody's.
+pub const NOBODY: &str = "10.96.0.99";
+/// Of the load balancer.
+pub const BALANCED: &str = "198.51.100.1";
+/// External.
+pub const EXTERNAL: &str = "203.0.113.1";
+pub const PORT: u16 = 80;
+pub const NODE_PORT: u16 = 30080;
+/// Where endpoints listen unless a row says otherwise.
+pub const TARGET_PORT: u16 = 8080;
+
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap_or_else(|_| panic!("{text} is no address"))
+}
+
+pub fn net(text: &str) -> IpNet {
+    text.parse().unwrap_or_else(|_| panic!("{text} is no range"))
+}
+
+/// Who asks or answers.
+pub struct Host {
+    pub name: &'static str,
+    pub address: &'static str,
+    pub node: &'static str,
+}
+
+pub const HOSTS: [Host; 12] = [
+    Host { name: "a", address: "10.244.1.1", node: "here" },
+    Host { name: "b", address: "10.244.1.2", node: "here" },
+    Host { name: "c", address: "10.244.2.1", node: "there" },
+    Host { name: "d", address: "10.244.2.2", node: "there" },
+    Host { name: "e", address: "10.244.3.1", node: "near" },
+    Host { name: "h", address: "172.30.0.1", node: "here" },
+    Host { name: "r", address: "172.30.0.2", node: "there" },
+    Host { name: "p", address: "10.244.1.9", node: "here" },
+    Host { name: "q", address: "10.244.2.9", node: "there" },
+    Host { name: "host", address: "172.30.0.1", node: "here" },
+    Host { name: "out", address: "192.0.2.10", node: "" },
+    Host { name: "out2", address: "192.0.2.77", node: "" },
+];
+
+pub fn host(name: &str) -> &'static Host {
+    HOSTS.iter().find(|host| host.name == name).unwrap_or_else(|| panic!("nobody is called {name}"))
+}
+
+/// The node that the rules are for.
+pub fn node() -> Node {
+    Node {
+        name: "here".into(),
+        zone: Some("z1".into()),
+        addresses: vec![ip("172.30.0.1")],
+        node_port_addresses: Vec::new(),
+        pod_cidrs: vec![net("10.244.0.0/16")],
+        service_cidrs: vec![net("10.96.0.0/16")],
+        masquerade_all: false,
+    }
+}
+
+/// `NAME[STATE][^NODE-HINT][@ZONE-HINT]`, where the state is nothing (ready), `!` (not ready), `~` (terminating, still
+/// serving), `-` (terminating, not serving); `?` behind the name: no node is known. Answers with its port too, if it has
+/// one of its own (`:PORT`).
+pub fn endpoint(text: &str) -> (SliceEndpoint, Option<u16>) {
+    let mut parts = text.split_inclusive(|_| false).next().unwrap_or_default().to_owned();
+    let mut cut = |mark: char| {
+        let (front, back) = parts.clone().split_once(mark).map(|(f, b)| (f.to_owned(), b.to_owned()))?;
+        parts = front;
+        Some(back)
+    };
+    let port = cut(':').map(|port| port.parse().unwrap());
+    let zones = cut('@').map(|zones| zones.split('+').map(Into::into).collect()).unwrap_or_default();
+    let nodes = cut('^').map(|nodes| nodes.split('+').map(Into::into).collect()).unwrap_or_default();
+    let states = [('!', (false, false, false)), ('~', (false, true, true)), ('-', (false, false, true))];
+    let mut conditions = (true, true, false);
+    for (mark, meaning) in states {
+        if cut(mark).is_some() {
+            conditions = meaning;
+        }
+    }
+    let without_node = cut('?').is_some();
+    let host = host(&parts);
+    let (ready, serving, terminating) = conditions;
+    let endpoint = SliceEndpoint {
+        conditions: Conditions { ready, serving, terminating },
+        node: (!without_node).then(|| host.node.into()),
+        zone_hints: zones,
+        node_hints: nodes,
+        ..SliceEndpoint::new(ip(host.address))
+    };
+    (endpoint, port)
+}
