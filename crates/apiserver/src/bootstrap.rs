@@ -133,9 +133,9 @@ async fn endpoints(api: &Api) -> Result<(), BootstrapError> {
         .await
 }
 
-/// The port that it listens on.
+/// The port that it listens on; that of every API server when it listens nowhere.
 fn port(api: &Api) -> u16 {
-    api.addresses.first().map_or(0, std::net::SocketAddr::port)
+    api.addresses.first().map_or(6443, std::net::SocketAddr::port)
 }
 
 /// An object that every cluster has.

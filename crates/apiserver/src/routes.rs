@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Method, Response, StatusCode};
-use kinds::{Subresource, registry};
+use kinds::{Scope, Subresource, registry};
 
 use crate::discovery;
 use crate::handler::{Asked, Front};
@@ -51,6 +51,14 @@ async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>
     }
     let info = &asked.info;
     let kind = registry::by_plural(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_resource)?;
+    if kind.scope == Scope::Cluster {
+        // A namespace is in the namespace that it is; nothing else in the cluster is in any.
+        if !info.namespace.is_empty() && info.resource != "namespaces" {
+            return Err(Status::no_such_resource());
+        }
+        asked.info.namespace.clear();
+    }
+    let info = &asked.info;
     if let ("", "pods", "log" | "exec") = (kind.group, kind.plural, info.subresource.as_str()) {
         let call = NodeCall { api: &front.api, nodes: &front.nodes, info: &asked.info, query: &asked.query };
         return match asked.info.subresource.as_str() {

@@ -203,6 +203,13 @@ impl Cache {
         Listed { objects: state.tables[index(kind)].list(namespace), revision: state.revision }
     }
 
+    /// A list of one object, or none.
+    pub fn list_one(&self, kind: &'static Kind, namespace: &str, name: &str) -> Listed {
+        let state = self.state.read();
+        let object = state.tables[index(kind)].get(&keys::inside(namespace, name));
+        Listed { objects: object.into_iter().collect(), revision: state.revision }
+    }
+
     /// The objects of a kind as they were at `revision`; `None` when that is not known any more.
     pub fn list_at(&self, kind: &'static Kind, namespace: &str, revision: u64) -> Option<Vec<Arc<Object>>> {
         self.state.read().tables[index(kind)].list_at(namespace, revision)
@@ -240,12 +247,6 @@ impl Cache {
     /// Whether this key, which is no object's, has a record.
     pub fn is_claimed(&self, key: &str) -> bool {
         self.state.read().claims.contains(key)
-    }
-
-    /// How many objects there are of each kind.
-    pub fn sizes(&self) -> Vec<(&'static Kind, usize)> {
-        let state = self.state.read();
-        registry::all().iter().copied().zip(state.tables.iter().map(Table::len)).collect()
     }
 }
 

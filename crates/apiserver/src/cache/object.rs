@@ -12,9 +12,9 @@ pub(crate) struct Object {
     pub namespace: Box<str>,
     pub name: Box<str>,
     pub revision: u64,
-    pub labels: Box<[(Box<str>, Box<str>)]>,
+    labels: Box<[(Box<str>, Box<str>)]>,
     /// What field selectors see beside name and namespace.
-    pub fields: Box<[(&'static str, Box<str>)]>,
+    fields: Box<[(&'static str, Box<str>)]>,
     bytes: Bytes,
     /// Where `"metadata":` begins.
     rest: u32,
@@ -73,6 +73,20 @@ impl Object {
     pub fn document(&self) -> Value {
         // The bytes are our own encoding of a document.
         serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// The value of a label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(key, _)| **key == *name).map(|(_, value)| &**value)
+    }
+
+    /// The value of a field that selectors see.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            "metadata.name" => Some(&self.name),
+            "metadata.namespace" => Some(&self.namespace),
+            _ => self.fields.iter().find(|(key, _)| *key == name).map(|(_, value)| &**value),
+        }
     }
 
     /// Its key below its kind's folder.

@@ -93,10 +93,6 @@ impl Table {
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.objects.len()
-    }
-
     /// The place after the newest event.
     pub fn end(&self) -> u64 {
         self.first + self.events.len() as u64

@@ -4,9 +4,10 @@ use serde_json::json;
 use super::wire::{Fields, Wire};
 use super::{ProtobufError, read};
 
-/// A field that holds bytes.
+/// A field that holds bytes. Numbers from 16 on take two bytes.
 fn bytes(number: u8, value: &[u8]) -> Vec<u8> {
-    [&[number << 3 | 2, u8::try_from(value.len()).unwrap()], value].concat()
+    let tag = if number < 16 { vec![number << 3 | 2] } else { vec![(number << 3 | 2) | 0x80, number >> 4] };
+    [tag, vec![u8::try_from(value.len()).unwrap()], value.to_vec()].concat()
 }
 
 fn number(number: u8, value: u8) -> Vec<u8> {

@@ -74,7 +74,10 @@ async fn first(call: &Call, options: &ListOptions, selection: &Selection) -> Res
     };
     match exact {
         None => {
-            let listed = cache.list(call.kind, &selection.namespace);
+            let listed = match selection.only(call.kind) {
+                Some(name) => cache.list_one(call.kind, &selection.namespace, name),
+                None => cache.list(call.kind, &selection.namespace),
+            };
             Ok((listed.objects, listed.revision))
         }
         Some(version) => {

@@ -64,8 +64,9 @@ impl Call {
 
     /// Which objects are asked for.
     pub fn selection(&self, options: &ListOptions) -> Result<Selection, Status> {
-        let _ = options;
-        Ok(Selection { namespace: self.info.namespace.clone() })
+        let (labels, fields) = (&options.label_selector, &options.field_selector);
+        let selection = Selection::parse(self.kind, &self.info.namespace, labels, fields);
+        selection.map_err(|error| Status::bad_request(error.to_string()))
     }
 }
 

@@ -167,11 +167,16 @@ impl Stream {
             () = stopping.cancelled() => None,
             () = tokio::time::sleep_until(wake) => {
                 let over = Instant::now() >= ends;
-                if self.bookmarks && !over {
-                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
-                    self.bookmark(out);
+                if !self.bookmarks {
+                    return (!over).then_some(());
                 }
-                (!over).then_some(())
+                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                // The last one lets the client come back to where it was.
+                self.bookmark(out);
+                if over {
+                    self.place = None;
+                }
+                Some(())
             }
         }
     }
