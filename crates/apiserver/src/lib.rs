@@ -11,6 +11,7 @@ pub mod body;
 pub mod config;
 pub mod handler;
 pub mod identity;
+pub mod patch;
 pub mod pki;
 pub mod response;
 pub mod selector;
