@@ -53,7 +53,7 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Result<Accepted, Status> {
 
 fn not_acceptable(available: &str) -> Status {
     let mut status = Status::not_acceptable(format!("406: Not Acceptable\n\nAvailable representations: {available}"));
-    status.details = Some(crate::status::Details::default());
+    status.details = Some(Box::default());
     status
 }
 

@@ -16,26 +16,23 @@ use crate::show;
 use crate::status::Status;
 use crate::verbs::decode;
 
+/// Makes the status of a review.
+type Judge = fn(&Authorizer, &Asked, &Value) -> Result<Value, Status>;
+
 /// Answers a request for a review; `None` when the resource is none.
 pub(crate) fn answer(authorizer: &Authorizer, asked: &Asked) -> Option<Result<Response<Body>, Status>> {
     let info = &asked.info;
-    let (kind, judge): (_, fn(&Authorizer, &Asked, &Value) -> Result<Value, Status>) =
-        match (info.group.as_str(), info.version.as_str(), info.resource.as_str()) {
-            ("authorization.k8s.io", "v1", "selfsubjectaccessreviews") => ("SelfSubjectAccessReview", own_access),
-            ("authorization.k8s.io", "v1", "subjectaccessreviews") => ("SubjectAccessReview", access),
-            ("authorization.k8s.io", "v1", "selfsubjectrulesreviews") => ("SelfSubjectRulesReview", rules),
-            ("authentication.k8s.io", "v1", "selfsubjectreviews") => ("SelfSubjectReview", whoami),
-            _ => return None,
-        };
+    let (kind, judge): (_, Judge) = match (info.group.as_str(), info.version.as_str(), info.resource.as_str()) {
+        ("authorization.k8s.io", "v1", "selfsubjectaccessreviews") => ("SelfSubjectAccessReview", own_access),
+        ("authorization.k8s.io", "v1", "subjectaccessreviews") => ("SubjectAccessReview", access),
+        ("authorization.k8s.io", "v1", "selfsubjectrulesreviews") => ("SelfSubjectRulesReview", rules),
+        ("authentication.k8s.io", "v1", "selfsubjectreviews") => ("SelfSubjectReview", whoami),
+        _ => return None,
+    };
     Some(create(authorizer, asked, kind, judge))
 }
 
-fn create(
-    authorizer: &Authorizer,
-    asked: &Asked,
-    kind: &'static str,
-    judge: fn(&Authorizer, &Asked, &Value) -> Result<Value, Status>,
-) -> Result<Response<Body>, Status> {
+fn create(authorizer: &Authorizer, asked: &Asked, kind: &'static str, judge: Judge) -> Result<Response<Body>, Status> {
     let info = &asked.info;
     if !info.name.is_empty() {
         return Err(Status::no_such_resource());

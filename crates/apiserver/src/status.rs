@@ -18,7 +18,7 @@ pub struct Status {
     /// What a person reads.
     pub message: String,
     /// What it is about.
-    pub details: Option<Details>,
+    pub details: Option<Box<Details>>,
 }
 
 /// What a `Status` is about.
@@ -74,9 +74,11 @@ impl Status {
         Self { code, reason, message: message.into(), details: None }
     }
 
-    fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
-        self.details =
-            Some(Details { name: name.into(), group: group.into(), kind: kind.into(), ..Details::default() });
+    /// The same, about an object; with empty names, about none.
+    #[must_use]
+    pub(crate) fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
+        let details = Details { name: name.into(), group: group.into(), kind: kind.into(), ..Details::default() };
+        self.details = Some(Box::new(details));
         self
     }
 
@@ -137,6 +139,11 @@ impl Status {
     /// 422 for the parameters of a request: `CreateOptions.meta.k8s.io "" is invalid: …`
     pub fn invalid_options(options: &str, faults: &[field::Error]) -> Self {
         Self::invalid("meta.k8s.io", options, "", faults)
+    }
+
+    /// 422 without a fault to name.
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about("", "", "")
     }
 
     /// 400
@@ -210,7 +217,7 @@ impl Status {
     /// 504: it took too long; `seconds` says when to try again.
     pub fn timeout(message: impl Into<String>, causes: Vec<Cause>, seconds: u32) -> Self {
         let mut status = Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Timeout: {}", message.into()));
-        status.details = Some(Details { causes, retry_after_seconds: seconds, ..Details::default() });
+        status.details = Some(Box::new(Details { causes, retry_after_seconds: seconds, ..Details::default() }));
         status
     }
 
@@ -220,7 +227,7 @@ impl Status {
         let message = format!("Internal error occurred: {why}");
         let mut status = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message);
         let cause = Cause { message: why, ..Cause::default() };
-        status.details = Some(Details { causes: vec![cause], ..Details::default() });
+        status.details = Some(Box::new(Details { causes: vec![cause], ..Details::default() }));
         status
     }
 
@@ -260,7 +267,7 @@ impl Status {
             status: if success { "Success" } else { "Failure" },
             message: &self.message,
             reason: self.reason,
-            details: self.details.as_ref(),
+            details: self.details.as_deref(),
             code: if success { 0 } else { self.code.as_u16() },
         };
         // It has no maps with other than text keys and cannot fail.

@@ -51,9 +51,8 @@ fn child() {
             let store = store.clone();
             let mut count = reached.get(&writer).map_or(0, |c| c[0]);
             runtime.spawn(async move {
-                loop {
+                while let Ok(commit) = store.commit(transaction(writer, count + 1)).await {
                     count += 1;
-                    let commit = store.commit(transaction(writer, count)).await.unwrap();
                     let mut out = std::io::stdout().lock();
                     writeln!(out, "{writer} {count} {}", commit.revision).unwrap();
                     out.flush().unwrap();

@@ -16,12 +16,14 @@ enum Step {
 /// A record of the model: value, create revision, revision, version.
 type Held = (Vec<u8>, u64, u64, u64);
 
+/// An event of the model: revision, key, the value now, and the value before.
+type Told = (u64, String, Option<Vec<u8>>, Option<Vec<u8>>);
+
 #[derive(Default)]
 struct Model {
     live: BTreeMap<String, Held>,
     revision: u64,
-    /// Revision, key, the value now, and the value before.
-    log: Vec<(u64, String, Option<Vec<u8>>, Option<Vec<u8>>)>,
+    log: Vec<Told>,
 }
 
 impl Model {

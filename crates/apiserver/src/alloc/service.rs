@@ -285,7 +285,7 @@ fn needs_health_check(service: &Value) -> bool {
 
 /// The node ports that a Service has, each once.
 fn node_ports(service: &Value) -> Vec<u16> {
-    let mut ports: Vec<u16> = list(at(service, "spec"), "ports").iter().filter_map(|p| node_port(p)).collect();
+    let mut ports: Vec<u16> = list(at(service, "spec"), "ports").iter().filter_map(node_port).collect();
     ports.sort_unstable();
     ports.dedup();
     ports

@@ -6,10 +6,13 @@ use kinds::field::{self, Path};
 use kinds::labels;
 use serde_json::{Value, json};
 
+use crate::body::Expected;
 use crate::negotiate::Form;
+use crate::query::WriteOptions;
 use crate::response::{self, Body};
 use crate::show;
 use crate::status::Status;
+use crate::verbs::patch::Change;
 use crate::verbs::update::{Part, Update};
 use crate::verbs::{Call, decode};
 
@@ -20,27 +23,36 @@ pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {
         "get" => {
             let object = call.api.cache.get(call.kind, &info.namespace, &info.name);
             let object = object.ok_or_else(|| Status::not_found(call.kind, &info.name))?;
-            show_scale(call, &of_object(&object.document()), &[])
+            show_scale(call, &of_object(&object.document()))
         }
         "update" => {
             let options = call.write_options("UpdateOptions")?;
-            let (scale, warnings) = decode::other(call, "io.k8s.api.autoscaling.v1.Scale", &options)?;
-            change(call, options, warnings, |_| Ok(scale.clone())).await
+            let (scale, warnings) = decode::other(call, SCALE, &options)?;
+            with_warnings(change(call, &options, |_| Ok(scale.clone())).await, &warnings)
+        }
+        "patch" => {
+            let of_type = decode::named(SCALE)?;
+            let expected = Expected { group: "autoscaling", version: "v1", kind: "Scale", of_type };
+            let patch = Change::read(call, expected)?;
+            let response = change(call, &patch.options, |scale| patch.apply(scale)).await;
+            with_warnings(response, &patch.warnings())
         }
         _ => Err(Status::method_not_allowed()),
     }
 }
 
+/// The type of what is shown and written.
+const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
+
 async fn change(
     call: &Call,
-    options: crate::query::WriteOptions,
-    warnings: Vec<String>,
+    options: &WriteOptions,
     make: impl Fn(&Value) -> Result<Value, Status>,
 ) -> Result<Response<Body>, Status> {
     let info = &call.info;
     let update = Update { kind: call.kind, namespace: &info.namespace, name: &info.name, part: Part::Scale };
     let written = update
-        .run(&call.api, &options, |old| {
+        .run(&call.api, options, |old| {
             let scale = make(&of_object(old))?;
             check(&info.name, &scale)?;
             let mut new = old.clone();
@@ -55,7 +67,7 @@ async fn change(
         })
         .await?;
     let written = written.ok_or_else(|| Status::not_found(call.kind, &info.name))?;
-    show_scale(call, &of_object(&written.object.document()), &warnings)
+    show_scale(call, &of_object(&written.object.document()))
 }
 
 fn check(name: &str, scale: &Value) -> Result<(), Status> {
@@ -97,11 +109,15 @@ fn of_object(object: &Value) -> Value {
     scale
 }
 
-fn show_scale(call: &Call, scale: &Value, warnings: &[String]) -> Result<Response<Body>, Status> {
+fn show_scale(call: &Call, scale: &Value) -> Result<Response<Body>, Status> {
     if call.accepted.form != Form::Whole {
         return Err(Status::not_acceptable("NotAcceptable: a Scale is shown whole"));
     }
-    let mut response = show::encoded(call.accepted.encoding, StatusCode::OK, scale.to_string().into())?;
+    show::encoded(call.accepted.encoding, StatusCode::OK, scale.to_string().into())
+}
+
+fn with_warnings(response: Result<Response<Body>, Status>, warnings: &[String]) -> Result<Response<Body>, Status> {
+    let mut response = response?;
     response::add_warnings(&mut response, warnings);
     Ok(response)
 }

@@ -9,6 +9,7 @@ pub(crate) mod delete;
 pub(crate) mod deletecollection;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod patch;
 pub(crate) mod update;
 pub(crate) mod watch;
 pub(crate) mod write;
@@ -82,6 +83,7 @@ pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
         _ if all_namespaces => Err(Status::method_not_allowed()),
         "create" if call.info.name.is_empty() => create::answer(&call).await,
         "update" if !call.info.name.is_empty() => update::answer(&call, Part::Object).await,
+        "patch" if !call.info.name.is_empty() => patch::answer(&call, Part::Object).await,
         "delete" => delete::answer(&call).await,
         "deletecollection" => deletecollection::answer(&call).await,
         _ => Err(Status::method_not_allowed()),
@@ -92,6 +94,7 @@ pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
 pub(crate) async fn answer_part(call: Call, part: Part) -> Result<Response<Body>, Status> {
     match (call.info.verb, part) {
         ("get", Part::Status) => get::get(&call),
+        ("patch", Part::Status) => patch::answer(&call, part).await,
         ("update", _) => update::answer(&call, part).await,
         _ => Err(Status::method_not_allowed()),
     }
