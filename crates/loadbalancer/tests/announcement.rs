@@ -212,6 +212,21 @@ fn an_interface_that_goes_down_and_comes_back_is_announced_on_again() {
 }
 
 #[test]
+fn an_interface_is_found_by_its_name_or_its_address() {
+    if skip_unless_root().is_some() {
+        return;
+    }
+    let world = world(&Lab::new("interface"));
+    let look = || (Interface::by_name("eth0").unwrap(), Interface::by_address([10, 0, 0, 2].into()).unwrap());
+    let (by_name, by_address) = world.nodes[0].run(look).unwrap();
+    assert_eq!(by_name, by_address);
+    let link = world.nodes[0].link("eth0").unwrap();
+    assert_eq!((by_name.index, by_name.mac), (link.index, link.mac));
+    let missing = world.nodes[0].run(|| Interface::by_address([10, 0, 0, 9].into())).unwrap().unwrap_err();
+    assert_eq!(missing.to_string(), "there is no Ethernet interface 10.0.0.9");
+}
+
+#[test]
 fn a_missing_interface_is_named() {
     let error = Interface::by_name("no-such-link").unwrap_err();
     assert!(matches!(error, AnnounceError::NoInterface(_)));

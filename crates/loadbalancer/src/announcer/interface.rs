@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 
 use super::AnnounceError;

@@ -10,9 +10,12 @@ fn pool(text: &str) -> Pool {
     text.parse().unwrap()
 }
 
+/// A text, and the pool that it is: as it prints itself, and how many IPv4 addresses it has.
+type Row = (&'static str, Result<(&'static str, u128), PoolError>);
+
 #[test]
 fn a_pool_is_read_or_refused_with_the_reason() {
-    let rows: &[(&str, Result<(&str, u128), PoolError>)] = &[
+    let rows: &[Row] = &[
         ("172.30.0.200-172.30.0.250", Ok(("172.30.0.200-172.30.0.250", 51))),
         ("78.11.24.0/24", Ok(("78.11.24.0-78.11.24.255", 256))),
         (" 10.0.0.1 , 10.0.0.3 - 10.0.0.4,", Ok(("10.0.0.1,10.0.0.3-10.0.0.4", 3))),
