@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use ::loadbalancer::pool::Pool;
 use ipnet::IpNet;
-use loadbalancer::pool::Pool;
 
 /// The settings of all controllers.
 #[derive(Clone, Debug)]

@@ -27,6 +27,10 @@ pub mod write;
 
 pub mod deployment;
 pub mod endpointslice;
+pub mod loadbalancer;
+pub mod nodeipam;
+pub mod nodelifecycle;
+pub mod podgc;
 pub mod replicaset;
 pub mod rootca;
 pub mod scheduler;

@@ -13,7 +13,10 @@ use crate::config::{Config, ConfigError};
 use crate::context::Context;
 use crate::events::Recorder;
 use crate::write::Writer;
-use crate::{deployment, endpointslice, replicaset, rootca, scheduler, serviceaccount};
+use crate::{
+    deployment, endpointslice, loadbalancer, nodeipam, nodelifecycle, podgc, replicaset, rootca, scheduler,
+    serviceaccount,
+};
 
 /// How long the controllers may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -30,13 +33,17 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     let recorder = Recorder::start(writer.clone(), stop.clone());
     let context = Arc::new(Context { caches: Caches::default(), writer, recorder, config, stop: stop.clone() });
 
-    let controllers: [BoxFuture<'static, ()>; 6] = [
+    let controllers: [BoxFuture<'static, ()>; 10] = [
         endpointslice::start(context.clone()),
         replicaset::start(context.clone()),
         scheduler::start(context.clone()),
         deployment::start(context.clone()),
         serviceaccount::start(context.clone()),
         rootca::start(context.clone()),
+        loadbalancer::start(context.clone()),
+        nodeipam::start(context.clone()),
+        nodelifecycle::start(context.clone()),
+        podgc::start(context.clone()),
     ];
 
     context.caches.watch(&client, &tasks, &stop);

@@ -89,15 +89,23 @@ impl Writer {
 
     /// Whether an object still exists and is not being deleted, by the server's own word.
     pub async fn still_wanted(&self, resource: Resource, object: &impl Meta) -> Result<bool, WriteError> {
+        let found = self.look_up(resource, object).await?;
+        Ok(found.is_some_and(|found| found.uid.as_deref() == Some(object.uid()) && found.deletion_timestamp.is_none()))
+    }
+
+    /// Whether there is an object of this name, by the server's own word.
+    pub async fn exists(&self, resource: Resource, object: &impl Meta) -> Result<bool, WriteError> {
+        Ok(self.look_up(resource, object).await?.is_some())
+    }
+
+    async fn look_up(&self, resource: Resource, object: &impl Meta) -> Result<Option<ObjectMeta>, WriteError> {
         let request = Request::new(resource.path(object.namespace()))
             .get(object.name(), &kube::api::GetParams::default())
             .map_err(|error| WriteError::Request(Box::new(kube::Error::BuildRequest(error))))?;
         match tokio::time::timeout(TIMEOUT, self.client.request::<Found>(request)).await {
-            Ok(Ok(found)) => {
-                Ok(found.metadata.uid.as_deref() == Some(object.uid()) && found.metadata.deletion_timestamp.is_none())
-            }
+            Ok(Ok(found)) => Ok(Some(found.metadata)),
             Ok(Err(error)) => match classify(error) {
-                WriteError::NotFound(_) => Ok(false),
+                WriteError::NotFound(_) => Ok(None),
                 error => Err(error),
             },
             Err(_) => Err(WriteError::TimedOut),
