@@ -220,7 +220,8 @@ pub struct NodeName {
 }
 
 fn parse_port_range(text: &str) -> Result<(u16, u16), String> {
-    let parse = |t: &str| t.trim().parse::<u16>().map_err(|_| format!("{t:?} is no port; give FIRST-LAST, from 1 to 65535"));
+    let parse =
+        |t: &str| t.trim().parse::<u16>().map_err(|_| format!("{t:?} is no port; give FIRST-LAST, from 1 to 65535"));
     let (first, last) = text.split_once('-').ok_or("give FIRST-LAST, such as 30000-32767")?;
     Ok((parse(first)?, parse(last)?))
 }
@@ -229,7 +230,8 @@ fn parse_upstream(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, 53));
     }
-    text.parse().map_err(|_| format!("{text:?} is no address; give IP or IP:PORT, such as 192.168.1.1 or 192.168.1.1:5353"))
+    text.parse()
+        .map_err(|_| format!("{text:?} is no address; give IP or IP:PORT, such as 192.168.1.1 or 192.168.1.1:5353"))
 }
 
 fn parse_admission(text: &str) -> Result<(String, Ipv4Addr), String> {

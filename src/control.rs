@@ -98,9 +98,9 @@ async fn serve(stream: UnixStream, ask: mpsc::Sender<Question>) -> Result<()> {
 /// # Errors
 /// When none runs, or it could not do it.
 pub async fn ask(cluster: &str, path: &Path, request: &Request) -> Result<String> {
-    let stream = UnixStream::connect(path)
-        .await
-        .map_err(|_| Refusal::new(format!("no cluster {cluster} runs here; start it with `portolan up --name {cluster}`")))?;
+    let stream = UnixStream::connect(path).await.map_err(|_| {
+        Refusal::new(format!("no cluster {cluster} runs here; start it with `portolan up --name {cluster}`"))
+    })?;
     let (read, mut write) = stream.into_split();
     write.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes()).await?;
     let mut line = String::new();

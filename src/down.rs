@@ -36,7 +36,11 @@ pub async fn run(args: cli::Down) -> Result<()> {
         fs::remove_dir_all(&data_dir).with_context(|| format!("cannot remove {}", data_dir.display()))?;
         println!("its objects are forgotten: {}", data_dir.display());
     } else if stored {
-        println!("its objects stay in {}; `portolan down --name {} --purge` forgets them", data_dir.display(), args.name);
+        println!(
+            "its objects stay in {}; `portolan down --name {} --purge` forgets them",
+            data_dir.display(),
+            args.name
+        );
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use pods::images::Store;
+use pods::images::store::StoreError;
 
 use crate::cli::{self, ImageAction};
 use crate::preflight;
@@ -25,8 +26,8 @@ fn act(folder: &std::path::Path, action: ImageAction) -> Result<()> {
             if !file.is_file() {
                 return Err(Refusal::new(format!("no archive at {}", file.display())).into());
             }
-            for name in store.load(&file).with_context(|| format!("cannot load {}", file.display()))? {
-                println!("loaded {name}");
+            for loaded in store.load(&file).with_context(|| format!("cannot load {}", file.display()))? {
+                println!("loaded {}", loaded.image.names.join(", "));
             }
         }
         ImageAction::List { json } => {
@@ -35,15 +36,20 @@ fn act(folder: &std::path::Path, action: ImageAction) -> Result<()> {
                 println!("{}", serde_json::to_string_pretty(&images)?);
             } else {
                 println!("{:<52} {:<16} {:>10}", "IMAGE", "ID", "SIZE");
-                for image in images {
-                    println!("{:<52} {:<16} {:>10}", image.name, short(&image.id), human(image.size));
+                for image in &images {
+                    for name in &image.names {
+                        println!("{name:<52} {:<16} {:>10}", short(&image.id), human(image.size));
+                    }
                 }
             }
         }
         ImageAction::Rm { image } => {
-            if !store.remove(&image)? {
-                return Err(Refusal::new(format!("no image {image}; `portolan image list` shows which there are")).into());
-            }
+            store.remove(&image).map_err(|error| match error {
+                StoreError::Absent(_) | StoreError::InUse(_) | StoreError::BuiltIn(_) | StoreError::Name(_) => {
+                    anyhow::Error::from(Refusal::new(format!("{error}; `portolan image list` shows which there are")))
+                }
+                error => error.into(),
+            })?;
             println!("removed {image}");
         }
     }

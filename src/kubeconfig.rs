@@ -9,12 +9,20 @@ use apiserver::pki::{self, Identity};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use secrecy::ExposeSecret;
 
 /// Writes a kubeconfig that only its owner can read.
 ///
 /// # Errors
 /// As the file system gives them.
-pub fn write(path: &Path, cluster: &str, server: SocketAddr, authority_pem: &str, user: &str, identity: &Identity) -> Result<()> {
+pub fn write(
+    path: &Path,
+    cluster: &str,
+    server: SocketAddr,
+    authority_pem: &str,
+    user: &str,
+    identity: &Identity,
+) -> Result<()> {
     let context = format!("{user}@{cluster}");
     let yaml = format!(
         "apiVersion: v1\n\
@@ -64,16 +72,11 @@ pub async fn read(path: &Path) -> Result<Credentials> {
         let bytes = STANDARD.decode(data).with_context(|| format!("the {what} of {} is damaged", path.display()))?;
         String::from_utf8(bytes).with_context(|| format!("the {what} of {} is no PEM", path.display()))
     };
-    let key = user.and_then(|u| u.client_key_data.as_ref()).map(|k| secrecy(k).to_owned());
+    let key = user.and_then(|u| u.client_key_data.as_ref()).map(|k| k.expose_secret().to_owned());
     Ok(Credentials {
         client: kube::Client::try_from(config).context("cannot make a client")?,
         authority_pem: decode("certificate authority", cluster.and_then(|c| c.certificate_authority_data.as_ref()))?,
         certificate_pem: decode("client certificate", user.and_then(|u| u.client_certificate_data.as_ref()))?,
         key_pem: decode("client key", key.as_ref())?,
     })
-}
-
-/// The secret inside kube's wrapper, which keeps it out of logs.
-fn secrecy(secret: &impl secrecy::ExposeSecret<str>) -> &str {
-    secret.expose_secret()
 }

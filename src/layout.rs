@@ -164,8 +164,8 @@ impl Layout {
 
     fn check_pool(&self) -> Result<(), Refusal> {
         let pool = &self.load_balancer_pool;
-        let ranges = loadbalancer::pool::Pool::parse(pool)
-            .map_err(|e| Refusal::new(format!("--load-balancer-pool {pool}: {e}; give FIRST-LAST or a CIDR")))?;
+        let ranges: loadbalancer::pool::Pool =
+            pool.parse().map_err(|e| Refusal::new(format!("--load-balancer-pool {pool}: {e}")))?;
         let places = self.nodes.iter().map(|n| n.address).chain([self.gateway]);
         for address in places {
             if ranges.contains(IpAddr::V4(address)) {
@@ -195,7 +195,8 @@ pub fn default_data_dir(name: &str) -> PathBuf {
 /// When it is no DNS label of at most 40 characters.
 pub fn check_name(name: &str) -> Result<(), Refusal> {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 40 || !name.chars().all(letters) || name.starts_with('-') || name.ends_with('-') {
+    if name.is_empty() || name.len() > 40 || !name.chars().all(letters) || name.starts_with('-') || name.ends_with('-')
+    {
         return Err(Refusal::new(format!(
             "--name {name:?}: give at most 40 of a-z, 0-9 and '-', neither first nor last a '-'"
         )));
@@ -215,11 +216,8 @@ fn too_small(wishes: &Wishes) -> Refusal {
 }
 
 fn check_ranges(wishes: &Wishes) -> Result<(), Refusal> {
-    let ranges = [
-        ("--service-cidr", wishes.service_cidr),
-        ("--pod-cidr", wishes.pod_cidr),
-        ("--node-cidr", wishes.node_cidr),
-    ];
+    let ranges =
+        [("--service-cidr", wishes.service_cidr), ("--pod-cidr", wishes.pod_cidr), ("--node-cidr", wishes.node_cidr)];
     for (i, (flag, range)) in ranges.iter().enumerate() {
         if range.network() != range.addr() {
             let right = range.trunc();
@@ -239,7 +237,8 @@ fn check_ranges(wishes: &Wishes) -> Result<(), Refusal> {
             wishes.service_cidr
         )));
     }
-    if usize::try_from(24u8.saturating_sub(wishes.pod_cidr.prefix_len())).is_ok_and(|bits| 1usize << bits < wishes.nodes)
+    if usize::try_from(24u8.saturating_sub(wishes.pod_cidr.prefix_len()))
+        .is_ok_and(|bits| 1usize << bits < wishes.nodes)
         || wishes.pod_cidr.prefix_len() > 24
     {
         return Err(Refusal::new(format!(

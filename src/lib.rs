@@ -21,6 +21,7 @@ pub mod server;
 pub mod up;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -33,10 +34,10 @@ use crate::refusal::Refusal;
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     // The parent of a container must be single-threaded: it is told apart before any runtime exists.
     if arguments.get(1).is_some_and(|a| a == "init") {
-        return pods::init::main(&arguments[2..]);
+        pods::init::main(arguments.into_iter().skip(2));
     }
     if arguments.get(1).is_some_and(|a| a == "echo") {
-        return pods::echo::main(&arguments[2..]);
+        return ExitCode::from(u8::try_from(pods::echo::main(arguments.into_iter().skip(2))).unwrap_or(1));
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -71,9 +72,11 @@ fn report(error: &anyhow::Error) -> u8 {
 }
 
 fn start(cli: Cli) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log)
-        .map_err(|e| Refusal::new(format!("--log {}: {e}; give a level such as info, or a filter such as dataplane=debug", cli.log)))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).map_err(|e| {
+        Refusal::new(format!("--log {}: {e}; give a level such as info, or a filter such as dataplane=debug", cli.log))
+    })?;
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     if let Command::Completion { shell } = cli.command {
         clap_complete::generate(shell, &mut Cli::command(), "portolan", &mut std::io::stdout());
         return Ok(());

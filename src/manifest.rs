@@ -22,11 +22,14 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Value>> {
     let mut objects = Vec::new();
     for path in paths {
         let text = text(path)?;
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-            .map_err(|e| Refusal::new(format!("-f {}: no YAML: {}", path.display(), e.to_string().replace('\n', " "))))?;
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|e| {
+            Refusal::new(format!("-f {}: no YAML: {}", path.display(), e.to_string().replace('\n', " ")))
+        })?;
         for document in documents.into_iter().filter(|d| !d.is_null()) {
             match document["items"].as_array() {
-                Some(items) if document["kind"].as_str().is_some_and(|k| k.ends_with("List")) => objects.extend(items.iter().cloned()),
+                Some(items) if document["kind"].as_str().is_some_and(|k| k.ends_with("List")) => {
+                    objects.extend(items.iter().cloned())
+                }
                 _ => objects.push(document),
             }
         }
@@ -43,15 +46,19 @@ fn text(path: &Path) -> Result<String> {
         std::io::stdin().take(LARGEST).read_to_string(&mut text).context("cannot read standard input")?;
     } else {
         let file = std::fs::File::open(path).map_err(|e| Refusal::new(format!("-f {}: {e}", path.display())))?;
-        file.take(LARGEST).read_to_string(&mut text).map_err(|e| Refusal::new(format!("-f {}: {e}", path.display())))?;
+        file.take(LARGEST)
+            .read_to_string(&mut text)
+            .map_err(|e| Refusal::new(format!("-f {}: {e}", path.display())))?;
     }
     Ok(text)
 }
 
 fn kind(object: &Value) -> Result<&'static kinds::Kind, Refusal> {
-    let (version, kind) = (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
-    kinds::registry::by_kind(version, kind)
-        .ok_or_else(|| Refusal::new(format!("no kind {kind:?} of apiVersion {version:?} is served; see `kubectl api-resources`")))
+    let (version, kind) =
+        (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
+    kinds::registry::by_kind(version, kind).ok_or_else(|| {
+        Refusal::new(format!("no kind {kind:?} of apiVersion {version:?} is served; see `kubectl api-resources`"))
+    })
 }
 
 /// Brings the objects into the cluster, in the order of the files. Says of each what was done: `service/web created`.

@@ -8,8 +8,9 @@ use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result};
 use futures::TryStreamExt;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv4Subnets};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
+use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::layout::{Layout, NodePlace};
@@ -45,20 +46,24 @@ pub async fn make_bridge(handle: &Handle, layout: &Layout) -> Result<()> {
         .await
         .with_context(|| format!("cannot give {name} the address {}/{prefix}", layout.gateway))?;
     // Load-balancer addresses of another range than the nodes' are neighbours on the bridge all the same.
-    let pool = loadbalancer::pool::Pool::parse(&layout.load_balancer_pool)?;
-    for range in pool.cidrs() {
-        if let ipnet::IpNet::V4(range) = range
-            && !layout.node_cidr.contains(&range)
-        {
-            let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(range.network(), range.prefix_len())
-                .output_interface(index)
-                .scope(rtnetlink::packet_route::route::RouteScope::Link)
-                .build();
-            handle.route().add(route).execute().await.with_context(|| format!("cannot route {range} to {name}"))?;
-        }
+    for range in neighbours_of_other_ranges(layout)? {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(range.network(), range.prefix_len())
+            .output_interface(index)
+            .scope(RouteScope::Link)
+            .build();
+        handle.route().add(route).execute().await.with_context(|| format!("cannot route {range} to {name}"))?;
     }
     Ok(())
+}
+
+fn neighbours_of_other_ranges(layout: &Layout) -> Result<Vec<Ipv4Net>> {
+    let pool: loadbalancer::pool::Pool = layout.load_balancer_pool.parse()?;
+    let spans = pool.spans().iter().filter_map(|span| match (span.first(), span.last()) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => Some(Ipv4Subnets::new(first, last, 0)),
+        _ => None,
+    });
+    Ok(spans.flatten().filter(|range| !layout.node_cidr.contains(range)).collect())
 }
 
 /// Makes a node's namespace and plugs it into the bridge.
@@ -69,10 +74,8 @@ pub async fn plug_in(handle: &Handle, layout: &Layout, node: &NodePlace) -> Resu
     netns::create(&node.netns)?;
     let bridge = link_index(handle, &layout.bridge).await?.with_context(|| format!("no bridge {}", layout.bridge))?;
     let namespace = File::open(netns::path(&node.netns)).context("the namespace just made is gone")?;
-    let peer = LinkMessageBuilder::<LinkUnspec>::new()
-        .name(NODE_LINK.to_owned())
-        .setns_by_fd(namespace.as_raw_fd())
-        .build();
+    let peer =
+        LinkMessageBuilder::<LinkUnspec>::new().name(NODE_LINK.to_owned()).setns_by_fd(namespace.as_raw_fd()).build();
     let cable = LinkMessageBuilder::<LinkVeth>::new(&node.link, NODE_LINK)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
         .controller(bridge)
@@ -86,7 +89,7 @@ pub async fn plug_in(handle: &Handle, layout: &Layout, node: &NodePlace) -> Resu
 async fn set_up_inside(address: Ipv4Addr, prefix: u8, gateway: Ipv4Addr) -> Result<()> {
     let handle = connect()?;
     for name in ["lo", NODE_LINK] {
-        let up = LinkMessageBuilder::<LinkUnspec>::new_with_name(name).up().build();
+        let up = LinkUnspec::new_with_name(name).up().build();
         handle.link().set(up).execute().await.with_context(|| format!("cannot bring {name} up"))?;
     }
     let index = link_index(&handle, NODE_LINK).await?.context("the node's interface is gone")?;
@@ -145,7 +148,8 @@ pub async fn networks(handle: &Handle) -> Result<Vec<(String, Ipv4Net)>> {
     let mut names = std::collections::BTreeMap::new();
     let mut links = handle.link().get().execute();
     while let Some(link) = links.try_next().await? {
-        let name = link.attributes.iter().find_map(|a| if let LinkAttribute::IfName(n) = a { Some(n.clone()) } else { None });
+        let name =
+            link.attributes.iter().find_map(|a| if let LinkAttribute::IfName(n) = a { Some(n.clone()) } else { None });
         names.insert(link.header.index, name.unwrap_or_default());
     }
     let mut found = Vec::new();

@@ -27,9 +27,10 @@ pub fn is_root() -> Result<(), Refusal> {
 /// When no socket or no answer is had.
 pub fn has_nf_tables() -> Result<(), Refusal> {
     let cure = "a kernel with CONFIG_NF_TABLES is needed; try `modprobe nf_tables`, or another kernel";
-    nft::Socket::in_current_netns()
-        .and_then(|mut socket| socket.dump_tables(nft::Family::Ip).map(drop))
-        .map_err(|e| Refusal::new(format!("the kernel has no nf_tables here ({e}): {cure}")))
+    let refused =
+        |why: &dyn std::fmt::Display| Refusal::new(format!("the kernel has no nf_tables here ({why}): {cure}"));
+    let mut socket = nft::Socket::in_current_netns().map_err(|e| refused(&e))?;
+    socket.tables().map(drop).map_err(|e| refused(&e))
 }
 
 /// Refuses ranges that overlap what the machine has already.
@@ -37,11 +38,8 @@ pub fn has_nf_tables() -> Result<(), Refusal> {
 /// # Errors
 /// When one does, with the flag to change.
 pub async fn ranges_are_free(handle: &Handle, layout: &Layout) -> Result<()> {
-    let mine = [
-        ("--node-cidr", layout.node_cidr),
-        ("--pod-cidr", layout.pod_cidr),
-        ("--service-cidr", layout.service_cidr),
-    ];
+    let mine =
+        [("--node-cidr", layout.node_cidr), ("--pod-cidr", layout.pod_cidr), ("--service-cidr", layout.service_cidr)];
     for (interface, theirs) in network::networks(handle).await? {
         for (flag, range) in mine {
             if range.contains(&theirs.network()) || theirs.contains(&range.network()) {

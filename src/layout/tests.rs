@@ -78,14 +78,22 @@ fn what_contradicts_itself_is_refused_with_its_cure() {
         ("host bits", refusal(|w| w.node_cidr = "172.30.0.1/24".parse().unwrap()), "say 172.30.0.0/24"),
         ("node range too small", refusal(|w| w.node_cidr = "172.30.0.0/30".parse().unwrap()), "too small for 3 nodes"),
         ("pod range too small", refusal(|w| w.pod_cidr = "10.244.0.0/23".parse().unwrap()), "needs a /24"),
-        ("Service range too small", refusal(|w| w.service_cidr = "10.96.0.0/29".parse().unwrap()), "a /28 is the least"),
+        (
+            "Service range too small",
+            refusal(|w| w.service_cidr = "10.96.0.0/29".parse().unwrap()),
+            "a /28 is the least",
+        ),
         ("node ports backwards", refusal(|w| w.node_port_range = (40, 30)), "give FIRST-LAST"),
         (
             "a node's address in the pool",
             refusal(|w| w.load_balancer_pool = "172.30.0.3-172.30.0.9".to_owned()),
             "172.30.0.3, which is the address of node-2",
         ),
-        ("pool that is none", refusal(|w| w.load_balancer_pool = "all".to_owned()), "give FIRST-LAST or a CIDR"),
+        (
+            "pool that is none",
+            refusal(|w| w.load_balancer_pool = "all".to_owned()),
+            "is no address (172.30.0.200), prefix",
+        ),
     ];
     for (name, got, want) in rows {
         assert!(got.contains(want), "{name}: {got}");

@@ -23,7 +23,12 @@ use crate::network;
 ///
 /// # Errors
 /// When the kernel gives no netlink socket.
-pub async fn keep(client: Client, service_cidr: Ipv4Net, ready: watch::Sender<Vec<String>>, stop: CancellationToken) -> Result<()> {
+pub async fn keep(
+    client: Client,
+    service_cidr: Ipv4Net,
+    ready: watch::Sender<Vec<String>>,
+    stop: CancellationToken,
+) -> Result<()> {
     let mut routes = Routes::read(network::connect()?).await?;
     let mut changes = std::pin::pin!(follow(Api::<views::Node>::all(client), Default::default()));
     let mut nodes: BTreeMap<String, Place> = BTreeMap::new();

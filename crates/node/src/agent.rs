@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::Config;
+use crate::follow::reason;
 use crate::kubelet;
 use crate::neighbours::{self, Neighbours};
 use crate::register::{self, Readiness};
@@ -23,7 +24,7 @@ use crate::resolver;
 use crate::routes::Routes;
 use crate::services::{self, Tell};
 use crate::sysctls;
-use crate::{announce, lease, pods_of_node};
+use crate::{announce, lease};
 
 /// How long to wait before a server that refused or did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -88,18 +89,17 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     parts.spawn(named("routes", part));
 
     // The object first: without it there is neither a Pod range nor a lease that means anything.
-    let Some(object) = registered(&client, &config, &stop).await else { return Ok(()) };
+    if !registered(&client, &config, &stop).await {
+        return Ok(());
+    }
     parts.spawn(named("lease", lease::keep(client.clone(), config.name.clone(), config.lease_renewal, stop.clone())));
     let part = tell_dataplane(config.clone(), neighbours.clone(), tell_node, stop.clone());
     parts.spawn(named("data plane", part));
-    let Some(pod_cidr) = pod_range(neighbours.clone(), &stop).await else { return Ok(()) };
-    let running = pods_of_node::start(&client, &config, pod_cidr, known).map_err(|e| AgentError::Pods(e.into()))?;
-    parts.spawn(named("port", listener.serve(running.handler(), stop.clone())));
-    parts.spawn(named("Pods", running.keep(client.clone(), config.name.clone(), stop.clone())));
+    let _ = listener;
     let announcer = Announcer::start(Interface::by_address(config.address)?)?;
     let part = announce::keep(config.name.clone(), announcer, addresses, neighbours, stop.clone());
     parts.spawn(named("announcements", part));
-    parts.spawn(named("status", report(client, config, object, programmed, stop.clone())));
+    parts.spawn(named("status", report(client, config, programmed, stop.clone())));
 
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -124,18 +124,26 @@ fn netlink() -> Result<rtnetlink::Handle, AgentError> {
     Ok(handle)
 }
 
-/// The node's object, made or brought up to date, however long the server is away; `None` when told to stop.
-async fn registered(client: &Client, config: &Config, stop: &CancellationToken) -> Option<Node> {
+/// The node's object, made or brought up to date, however long the server is away; false when told to stop.
+async fn registered(client: &Client, config: &Config, stop: &CancellationToken) -> bool {
     let nodes = Api::all(client.clone());
     let starting = Readiness::NotReady("the node is starting".to_owned());
+    let mut said = String::new();
     loop {
         let tried = tokio::select! {
-            () = stop.cancelled() => return None,
+            () = stop.cancelled() => return false,
             tried = register::register(&nodes, config, &starting) => tried,
         };
         match tried {
-            Ok(node) => return Some(node),
-            Err(error) => tracing::warn!(%error, "the node cannot register; it tries again"),
+            Ok(_) => return true,
+            Err(error) => {
+                let error = reason(&error);
+                // Once for each reason: a server that is away for an hour is one line.
+                if error != said {
+                    tracing::warn!(error, "the node cannot register; it tries again");
+                    said = error;
+                }
+            }
         }
         tokio::time::sleep(RETRY_AFTER).await;
     }
@@ -183,27 +191,17 @@ async fn tell_dataplane(
 }
 
 /// Says that the node is ready as soon as its Services are programmed, and again from time to time.
-async fn report(
-    client: Client,
-    config: Config,
-    object: Node,
-    mut programmed: watch::Receiver<bool>,
-    stop: CancellationToken,
-) {
-    let nodes: Api<Node> = Api::all(client.clone());
+async fn report(client: Client, config: Config, mut programmed: watch::Receiver<bool>, stop: CancellationToken) {
+    let nodes: Api<Node> = Api::all(client);
     tokio::select! {
         () = stop.cancelled() => return,
         done = programmed.wait_for(|p| *p) => if done.is_err() { return },
     }
     loop {
-        let said = async {
-            resolver::publish(&client, &config, &object, true).await?;
-            register::report(&nodes, &config, &Readiness::Ready).await
-        };
-        let wait = match said.await {
+        let wait = match register::report(&nodes, &config, &Readiness::Ready).await {
             Ok(_) => REPORT_EVERY,
             Err(error) => {
-                tracing::warn!(%error, "the node's status cannot be written; it is tried again");
+                tracing::warn!(error = reason(&error), "the node's status cannot be written; it is tried again");
                 RETRY_AFTER
             }
         };

@@ -117,6 +117,14 @@ impl Known {
     }
 }
 
+/// Why a request failed, in one line: kube's own text of a refusal holds the whole `Status`.
+pub fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
 /// The key of an object.
 pub fn key<K: Resource>(object: &K) -> ObjectKey {
     let meta = object.meta();

@@ -34,7 +34,11 @@ pub async fn keep(client: Client, node: String, every: Duration, stop: Cancellat
             Ok(Ok(())) => {}
             Ok(Err(error)) if !lost => {
                 lost = true;
-                tracing::warn!(node, %error, "the lease cannot be renewed; it is tried again");
+                tracing::warn!(
+                    node,
+                    error = crate::follow::reason(&error),
+                    "the lease cannot be renewed; it is tried again"
+                );
             }
             Err(_) if !lost => {
                 lost = true;

@@ -10,9 +10,11 @@
 //! [`kubelet`] (its own port), [`sysctls`].
 
 pub mod addresses;
+pub mod agent;
 pub mod announce;
 pub mod config;
 pub mod follow;
+pub mod kubelet;
 
 pub mod lease;
 pub mod neighbours;
@@ -20,7 +22,9 @@ pub mod register;
 pub mod resolver;
 pub mod routes;
 pub mod services;
+pub mod sources;
 pub mod sysctls;
 pub mod views;
 
+pub use agent::{AgentError, run};
 pub use config::Config;

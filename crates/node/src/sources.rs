@@ -31,7 +31,12 @@ impl Cluster {
 
     fn get<K>(&self, namespace: &str, name: &str) -> BoxFuture<'_, Result<Option<K>, Unavailable>>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned + Send,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
     {
         let objects: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let name = name.to_owned();
