@@ -21,21 +21,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if sizes.is_empty() {
         sizes = vec![1_000, 10_000, 30_000];
     }
+    let nested = std::env::var_os("SCALE_ONE").is_some();
+    if let (true, [size]) = (nested, &sizes[..]) {
+        return one(*size);
+    }
     println!("milliseconds; p50 and greatest of {REPETITIONS}");
     println!(
         "services  full load  restart  endpoint +1      endpoint moves   service +1       service -1       RSS MB"
     );
     for size in sizes {
         // A process for each size: memory that one leaves behind does not count for the next.
-        match std::env::var_os("SCALE_ONE") {
-            Some(_) => one(size)?,
-            None => {
-                let mut child = std::process::Command::new(std::env::current_exe()?);
-                let status = child.arg(size.to_string()).env("SCALE_ONE", "1").status()?;
-                if !status.success() {
-                    return Err(format!("{size}: {status}").into());
-                }
-            }
+        let mut child = std::process::Command::new(std::env::current_exe()?);
+        let status = child.arg(size.to_string()).env("SCALE_ONE", "1").status()?;
+        if !status.success() {
+            return Err(format!("{size}: {status}").into());
         }
     }
     Ok(())
@@ -49,9 +48,11 @@ fn one(size: u32) -> Result<(), Box<dyn std::error::Error>> {
         dataplane.model_mut().set_service(name(n), service(n));
         dataplane.model_mut().set_slice(slice_name(n), slice(n, 3, 0));
     }
+    let with_model = resident()?;
     let start = Instant::now();
     let changes = dataplane.sync()?.changes;
     let full = start.elapsed();
+    let with_rules = resident()?;
     assert!(changes > size as usize * 4);
 
     dataplane.forget();
@@ -75,11 +76,11 @@ fn one(size: u32) -> Result<(), Box<dyn std::error::Error>> {
     }
     let columns: Vec<String> = times.iter_mut().map(|times| summary(times)).collect();
     println!(
-        "{size:>8}  {:>9.1}  {:>7.1}  {}  {:.1}",
+        "{size:>8}  {:>9.1}  {:>7.1}  {}  {with_model:.1} {with_rules:.1} {:.1}",
         milliseconds(full),
         milliseconds(restart),
         columns.join("  "),
-        resident()? as f64 / 1024.0
+        resident()?
     );
     if size == 1_000 {
         large(&mut dataplane)?;
@@ -102,7 +103,7 @@ fn large(dataplane: &mut Dataplane<nftables::Backend>) -> Result<(), Box<dyn std
     let first = timed(dataplane)?;
     let mut times = Vec::new();
     for n in 0..REPETITIONS as u32 {
-        fill(dataplane, n % 10, 1_000 - n % 2);
+        fill(dataplane, n / 2 % 10, 999 + n % 2);
         times.push(timed(dataplane)?);
     }
     println!("one Service of 10,000 endpoints: first {:.1}, one endpoint {}", milliseconds(first), summary(&mut times));
@@ -124,11 +125,12 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Kilobytes.
-fn resident() -> Result<u64, Box<dyn std::error::Error>> {
+/// Megabytes.
+fn resident() -> Result<f64, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
-    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
+    let kilobytes: f64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
+    Ok(kilobytes / 1024.0)
 }
 
 fn node() -> Node {

@@ -28,8 +28,36 @@ pub struct TableContent {
     pub sets: BTreeMap<Arc<str>, (Arc<Set>, Elements)>,
 }
 
-/// The elements of a set, by what tells them apart: the key, the end of its interval, its role.
-pub type Elements = BTreeMap<(Value, Option<Value>, Role), Element>;
+/// The elements of a set with what they carry. (Compact: a kernel of many Services has hundreds of thousands.)
+pub type Elements = BTreeMap<ElementKey, Option<Data>>;
+
+/// What tells an element apart from others of its set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ElementKey {
+    /// The key, or the first of an interval.
+    pub key: Value,
+    /// The last of an interval, where the set's key is a concatenation.
+    pub end: Option<Box<Value>>,
+    /// What it is.
+    pub role: Role,
+}
+
+impl ElementKey {
+    /// One key.
+    pub fn one(key: Value) -> ElementKey {
+        ElementKey { key, end: None, role: Role::Key }
+    }
+
+    /// Of an element.
+    pub fn of(element: &Element) -> ElementKey {
+        ElementKey { key: element.key.clone(), end: element.key_end.clone().map(Box::new), role: element.role }
+    }
+
+    /// As an element again.
+    pub fn with(self, data: Option<Data>) -> Element {
+        Element { key_end: self.end.map(|end| *end), data, role: self.role, ..Element::new(self.key) }
+    }
+}
 
 /// Why a batch is refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,15 +102,10 @@ impl TableContent {
     fn is_target(&self, chain: &str) -> bool {
         let goes = |verdict: &Verdict| verdict.chain().is_some_and(|target| **target == *chain);
         let mut rules = self.chains.values().flat_map(|(_, rules)| rules);
-        let mut elements = self.sets.values().flat_map(|(_, elements)| elements.values());
+        let mut data = self.sets.values().flat_map(|(_, elements)| elements.values());
         rules.any(|rule| rule.exprs.iter().any(|expr| matches!(expr, Expr::Verdict(verdict) if goes(verdict))))
-            || elements.any(|element| matches!(&element.data, Some(Data::Verdict(verdict)) if goes(verdict)))
+            || data.any(|data| matches!(data, Some(Data::Verdict(verdict)) if goes(verdict)))
     }
-}
-
-/// What tells an element apart from others of its set.
-pub fn element_key(element: &Element) -> (Value, Option<Value>, Role) {
-    (element.key.clone(), element.key_end.clone(), element.role)
 }
 
 impl Ruleset {
@@ -120,7 +143,7 @@ impl Ruleset {
             Operation::DeleteElements { set, elements } => {
                 let held = &mut self.table(&set.table)?.sets.get_mut(&set.name).ok_or(Reason::NotFound)?.1;
                 for element in elements {
-                    held.remove(&element_key(element)).ok_or(Reason::NotFound)?;
+                    held.remove(&ElementKey::of(element)).ok_or(Reason::NotFound)?;
                 }
                 Ok(())
             }
@@ -198,8 +221,8 @@ impl Ruleset {
         }
         let held = &mut table.sets.get_mut(&set.name).ok_or(Reason::NotFound)?.1;
         for element in elements {
-            let kept = held.entry(element_key(element)).or_insert_with(|| element.clone());
-            if kept.data != element.data {
+            let kept = held.entry(ElementKey::of(element)).or_insert_with(|| element.data.clone());
+            if *kept != element.data {
                 return Err(Reason::Exists);
             }
         }

@@ -8,7 +8,7 @@ use nft::{Batch, Conntrack, DumpError, Family as TableFamily, ObjectId, Socket, 
 use crate::backend::{CommitError, FlowsError, OpenError, ReadError, Subsystem};
 use crate::compile::{Config, Map};
 use crate::flows::StaleFlows;
-use crate::ruleset::{Elements, TableContent, element_key};
+use crate::ruleset::{ElementKey, Elements, TableContent};
 
 /// How often a table is read again because somebody changed something meanwhile.
 const ATTEMPTS: usize = 10;
@@ -62,8 +62,8 @@ impl Backend {
             let set = Arc::new(listed.object);
             let mut elements = Elements::new();
             if !by_packets.contains(&&*set.name) {
-                let all = self.socket.elements(id, &set.name)?;
-                elements.extend(all.into_iter().map(|element| (element_key(&element), element)));
+                let mut take = |element: nft::Element| elements.insert(ElementKey::of(&element), element.data);
+                self.socket.each_element(id, &set.name, |element| drop(take(element)))?;
             }
             sets.insert(set.name.clone(), (set, elements));
         }

@@ -1,12 +1,13 @@
 //! Changes, gathered and brought into the order in which the kernel takes them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use nft::{Batch, Chain, Data, Element, ObjectId, Operation, Rule, Table};
 
 use crate::compile::{Compiler, Map};
 use crate::plan::held::Held;
+use crate::ruleset::ElementKey;
 
 /// What is to be added and taken away.
 #[derive(Debug, Default)]
@@ -132,17 +133,17 @@ fn cancel(added: &mut Elements, removed: &mut Elements) {
         if added.is_empty() || removed.is_empty() {
             continue;
         }
-        let gone: HashMap<_, Option<Data>> =
-            removed.iter().map(|element| (crate::ruleset::element_key(element), element.data.clone())).collect();
-        let mut kept = std::collections::HashSet::new();
+        let gone: HashMap<ElementKey, Option<Data>> =
+            removed.iter().map(|element| (ElementKey::of(element), element.data.clone())).collect();
+        let mut kept = HashSet::new();
         added.retain(|element| {
-            let key = crate::ruleset::element_key(element);
+            let key = ElementKey::of(element);
             let same = gone.get(&key).is_some_and(|data| *data == element.data);
             if same {
                 kept.insert(key);
             }
             !same
         });
-        removed.retain(|element| !kept.contains(&crate::ruleset::element_key(element)));
+        removed.retain(|element| !kept.contains(&ElementKey::of(element)));
     }
 }

@@ -3,15 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use nft::{Chain, Data, Element, Role, Rule, Value, Verdict};
+use nft::{Chain, Data, Element, Rule, Value, Verdict};
 
 use crate::compile::{Compiler, Map, endpoint_of, id_key, slot_key};
 use crate::model::Family;
 use crate::route::{Destination, Endpoint, List};
-use crate::ruleset::TableContent;
-
-/// What a set's elements carry, by what tells them apart.
-type Contents = HashMap<(Value, Option<Value>, Role), Option<Data>>;
+use crate::ruleset::{ElementKey, Elements, TableContent};
 
 /// A table's content.
 #[derive(Debug)]
@@ -22,7 +19,7 @@ pub(super) struct Held {
     pub(super) stale: bool,
     pub(super) chains: BTreeMap<Arc<str>, (Chain, Vec<Rule>)>,
     /// By map.
-    elements: Vec<Contents>,
+    elements: Vec<Elements>,
 }
 
 impl Held {
@@ -31,14 +28,13 @@ impl Held {
     pub(super) fn new(compiler: &Compiler, table: Option<TableContent>) -> Held {
         let there = table.is_some();
         let usable = table.as_ref().is_some_and(|table| fits(compiler, table));
-        let mut elements: Vec<Contents> = Map::ALL.iter().map(|_| HashMap::new()).collect();
+        let mut elements: Vec<Elements> = Map::ALL.iter().map(|_| Elements::new()).collect();
         let mut chains = BTreeMap::new();
         if let Some(table) = table.filter(|_| usable) {
             chains = table.chains;
             let mut sets = table.sets;
             for map in Map::ALL.into_iter().filter(|map| !map.is_filled_by_packets()) {
-                let held = sets.remove(map.name()).map(|(_, elements)| elements).unwrap_or_default();
-                elements[map as usize] = held.into_iter().map(|(key, element)| (key, element.data)).collect();
+                elements[map as usize] = sets.remove(map.name()).map(|(_, elements)| elements).unwrap_or_default();
             }
         }
         Held { family: compiler.family(), usable, stale: there && !usable, chains, elements }
@@ -46,23 +42,20 @@ impl Held {
 
     /// Takes an element that is wanted out of what is held: its data, if it is there.
     pub(super) fn take(&mut self, map: Map, element: &Element) -> Option<Option<Data>> {
-        self.elements[map as usize].remove(&crate::ruleset::element_key(element))
+        self.elements[map as usize].remove(&ElementKey::of(element))
     }
 
     /// What is left, in order.
     pub(super) fn rest(&mut self, map: Map) -> Vec<Element> {
-        let rest = std::mem::take(&mut self.elements[map as usize]).into_iter();
-        let rest = rest.map(|((key, key_end, role), data)| Element { key_end, data, role, ..Element::new(key) });
-        let mut rest: Vec<Element> = rest.collect();
-        rest.sort_unstable();
-        rest
+        let rest = std::mem::take(&mut self.elements[map as usize]);
+        rest.into_iter().map(|(key, data)| key.with(data)).collect()
     }
 
     /// The numbers of the classes, by name.
     pub(super) fn class_numbers(&self) -> HashMap<String, u32> {
         let classes = self.elements[Map::Classes as usize].iter();
-        let numbers = classes.filter_map(|((key, ..), data)| {
-            let number = u32::from_ne_bytes(key.as_slice().try_into().ok()?);
+        let numbers = classes.filter_map(|(at, data)| {
+            let number = u32::from_ne_bytes(at.key.as_slice().try_into().ok()?);
             match data {
                 Some(Data::Verdict(Verdict::Goto(chain))) => Some((chain.to_string(), number)),
                 Some(Data::Verdict(Verdict::Drop)) => Some(("drop".to_owned(), number)),
@@ -88,7 +81,7 @@ impl Held {
     }
 
     fn value(&self, map: Map, key: Value) -> Option<&Value> {
-        match self.elements[map as usize].get(&(key, None, Role::Key))? {
+        match self.elements[map as usize].get(&ElementKey::one(key))? {
             Some(Data::Value(value)) => Some(value),
             _ => None,
         }

@@ -221,7 +221,7 @@ impl<'m, 'a> Machine<'m, 'a> {
         let key = self.registers.value(key, set.key_len().next_multiple_of(4));
         let data = match self.remembered(name, &key) {
             Some(remembered) => Some(remembered.data.clone().map(Data::Value)),
-            None => lookup::find(set, elements, &key).map(|element| element.data.clone()),
+            None => lookup::find(set, elements, &key).cloned(),
         };
         Ok(match (result, data) {
             (Lookup::NotContained, None) | (Lookup::Contained, Some(_)) => Next::Continue,

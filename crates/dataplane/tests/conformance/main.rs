@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod affinity;
+mod flows;
 mod packets;
+mod restart;
 mod row;
+mod scene;
 mod world;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,143 @@
+//! `sessionAffinity: ClientIP` with real packets.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dataplane::compile::Map;
+use nft::{Element, Family, TableId};
+
+use crate::packets::Cluster;
+use crate::scene::{self, cluster, server, set, vip};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// What the kernel remembers of clients.
+fn remembered(cluster: &Cluster) -> anyhow::Result<Vec<Element>> {
+    let table = TableId::new(Family::Ip, "portolan");
+    cluster.node.run(|| Ok(nft::Socket::in_current_netns()?.elements(&table, Map::Affinity.name())?))?
+}
+
+/// The endpoint that a client meets on each of many connections.
+fn stays_with(cluster: &Cluster, who: &str, protocol: u8, last: u8) -> anyhow::Result<String> {
+    let first = server(cluster, who, protocol, vip(last))?;
+    for _ in 0..30 {
+        assert_eq!(server(cluster, who, protocol, vip(last))?, first, "{who} is moved");
+    }
+    Ok(first)
+}
+
+#[test]
+fn a_client_stays_with_its_endpoint() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("affinity")?;
+    let mut met = BTreeSet::new();
+    // Each Service chooses anew: with ten of them, one client meets more than one endpoint but for one run in 500.
+    for last in 1..=10 {
+        set(kernel.model_mut(), &format!("s{last}"), last, "affinity=60", "a b c");
+        set(kernel.model_mut(), &format!("u{last}"), 100 + last, "affinity=60 udp", "a b c");
+    }
+    kernel.sync()?;
+    for last in 1..=10 {
+        met.insert(stays_with(&cluster, "p", TCP, last)?);
+        stays_with(&cluster, "out", UDP, 100 + last)?;
+    }
+    assert!(met.len() > 1, "ten Services always chose {met:?}");
+    Ok(())
+}
+
+#[test]
+fn an_endpoint_that_is_gone_does_not_stick_and_the_others_do() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("affinity-gone")?;
+    let names = ["a", "b", "c", "d"];
+    for last in 1..=8 {
+        set(kernel.model_mut(), &format!("s{last}"), last, "affinity=10800", &names.join(" "));
+    }
+    kernel.sync()?;
+    for last in 1..=8 {
+        let first = stays_with(&cluster, "p", TCP, last)?;
+        // Another one goes: whoever takes its slot, the client stays.
+        let other = names.iter().find(|name| **name != first).unwrap();
+        let rest: Vec<&str> = names.iter().filter(|name| *name != other).copied().collect();
+        set(kernel.model_mut(), &format!("s{last}"), last, "affinity=10800", &rest.join(" "));
+        kernel.sync()?;
+        assert_eq!(stays_with(&cluster, "p", TCP, last)?, first);
+        // Its own goes: it gets another, and stays with that.
+        let rest: Vec<&str> = rest.into_iter().filter(|name| *name != first).collect();
+        set(kernel.model_mut(), &format!("s{last}"), last, "affinity=10800", &rest.join(" "));
+        kernel.sync()?;
+        let second = stays_with(&cluster, "p", TCP, last)?;
+        assert!(rest.contains(&second.as_str()), "{second} is gone, or was never there");
+        // And when the first comes back, it stays where it is.
+        set(kernel.model_mut(), &format!("s{last}"), last, "affinity=10800", &names.join(" "));
+        kernel.sync()?;
+        assert_eq!(stays_with(&cluster, "p", TCP, last)?, second);
+    }
+    Ok(())
+}
+
+#[test]
+fn each_service_has_its_own_timeout_which_each_connection_begins_anew() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("affinity-timeout")?;
+    set(kernel.model_mut(), "short", 1, "affinity=1", "a b");
+    set(kernel.model_mut(), "long", 2, "affinity=10800", "a b");
+    kernel.sync()?;
+    let mut met = BTreeSet::new();
+    let long = server(&cluster, "p", TCP, vip(2))?;
+    // Two endpoints are not chosen in turn by 40 choices in one run in 10^12.
+    for round in 0..40 {
+        met.insert(server(&cluster, "p", TCP, vip(1))?);
+        if round == 0 {
+            let timeouts: BTreeSet<_> = remembered(&cluster)?.iter().map(|element| element.timeout).collect();
+            let seconds = |n| Some(Duration::from_secs(n));
+            assert_eq!(timeouts, BTreeSet::from([seconds(1), seconds(10800)]));
+        }
+        if met.len() == 2 {
+            break;
+        }
+        testbed::wait_until(Duration::from_secs(10), "the client is forgotten", || {
+            remembered(&cluster).is_ok_and(|all| all.len() == 1)
+        })?;
+    }
+    assert_eq!(met.len(), 2, "a client that was forgotten always gets {met:?}");
+    assert_eq!(server(&cluster, "p", TCP, vip(2))?, long, "the other Service's client is forgotten too");
+
+    let left = || anyhow::Ok(remembered(&cluster)?.iter().filter_map(|element| element.expires).max());
+    let before = left()?;
+    testbed::wait_until(Duration::from_secs(10), "a second of the timeout passes", || {
+        left().is_ok_and(|now| now < before.map(|before| before - Duration::from_secs(1)))
+    })?;
+    server(&cluster, "p", TCP, vip(2))?;
+    assert!(left()? > before.map(|before| before - Duration::from_secs(1)), "a connection does not begin it anew");
+    Ok(())
+}
+
+/// What a client remembers from the time of another policy must not lead it past the new one.
+#[test]
+fn a_policy_that_becomes_local_moves_clients_of_other_nodes_endpoints() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("affinity-policy")?;
+    let node_port = std::net::SocketAddr::new(crate::world::ip("172.30.0.1"), crate::world::NODE_PORT);
+    for _ in 0..10 {
+        set(kernel.model_mut(), "s", 1, "affinity=10800 np", "c d");
+        kernel.sync()?;
+        let far = server(&cluster, "out", TCP, node_port)?;
+        set(kernel.model_mut(), "s", 1, "affinity=10800 np etp=local", "a b c d");
+        kernel.sync()?;
+        let near = server(&cluster, "out", TCP, node_port)?;
+        assert!(["a", "b"].contains(&near.as_str()), "{near} is of another node, as was {far}");
+    }
+    scene::remove(kernel.model_mut(), "s");
+    kernel.sync()?;
+    Ok(())
+}
