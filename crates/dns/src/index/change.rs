@@ -1,38 +1,45 @@
 //! How the watch's news gets into the tables: one writer at a time, and only what changed is touched.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::name::{Name, is_label, push_label};
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::name::{Name, is_label, labels, push_label};
 
 use super::records::{EndpointRecord, IndexError, PortRecord, ServiceRecord, Shape, SliceRecord};
-use super::service::{Endpoint, Port, Service, Slice, Spec};
+use super::service::{Endpoint, Port, Ports, Service, Slice, Spec};
 use super::tables::{Namespace, Referrers, Reverse, Tables};
 
 /// What only the writer needs to know.
 #[derive(Default)]
 pub(super) struct Writer {
-    /// Which Service each slice belongs to, by namespace and slice name, because a slice can change its label.
-    owners: HashMap<Box<str>, Arc<[u8]>>,
+    hasher: DefaultHashBuilder,
+    /// Every slice by namespace and name, because a slice can change the label that says whose it is.
+    slices: HashTable<Arc<Slice>>,
+    /// Lists of ports that are in use, and some that no longer are.
+    ports: HashSet<Ports>,
+    /// How many lists there may be before those that are not in use are let go.
+    ports_bound: usize,
 }
 
 impl Writer {
     pub(super) fn set_service(&mut self, tables: &Tables, record: &ServiceRecord) -> Result<(), IndexError> {
         let key = service_key(&record.namespace, &record.name)?;
-        let spec = Arc::new(spec(record)?);
-        rebuild(tables, &key, |_, slices| (Some(spec), slices));
+        let spec = Arc::new(self.spec(record)?);
+        replace(tables, &key, |old| old.with_spec(Some(spec)));
         Ok(())
     }
 
     pub(super) fn remove_service(&mut self, tables: &Tables, namespace: &str, name: &str) {
         if let Ok(key) = service_key(namespace, name) {
-            rebuild(tables, &key, |_, slices| (None, slices));
+            replace(tables, &key, |old| old.with_spec(None));
         }
     }
 
     pub(super) fn set_slice(&mut self, tables: &Tables, record: &SliceRecord) -> Result<(), IndexError> {
-        let id = slice_id(&record.namespace, &record.name);
         let key = match service_key(&record.namespace, &record.service) {
             Ok(key) => key,
             Err(error) => {
@@ -42,44 +49,109 @@ impl Writer {
             }
         };
         let key = tables.services.read(&key, |service| Arc::clone(service.key())).unwrap_or(key);
-        let slice = Arc::new(slice(record, tables.zones.endpoint_pod_names));
-        match self.owners.get_mut(&id) {
-            Some(owner) if **owner == *key => {}
-            Some(owner) => {
-                let old = std::mem::replace(owner, Arc::clone(&key));
-                rebuild(tables, &old, |spec, slices| (spec, without(slices, &record.name)));
-            }
-            None => {
-                self.owners.insert(id, Arc::clone(&key));
-            }
+        let slice = Arc::new(self.slice(record, &key, tables.zones.endpoint_pod_names));
+        if let Some(old) = self.put_slice(Arc::clone(&slice))
+            && old.service != key
+        {
+            replace(tables, &old.service, |service| service.without_slice(&record.name));
         }
-        rebuild(tables, &key, |spec, mut slices| {
-            match slices.binary_search_by(|have| have.name.cmp(&slice.name)) {
-                Ok(at) => slices[at] = slice,
-                Err(at) => slices.insert(at, slice),
-            }
-            (spec, slices)
-        });
+        replace(tables, &key, |old| old.with_slice(slice));
         Ok(())
     }
 
     pub(super) fn remove_slice(&mut self, tables: &Tables, namespace: &str, name: &str) {
-        if let Some(key) = self.owners.remove(&slice_id(namespace, name)) {
-            rebuild(tables, &key, |spec, slices| (spec, without(slices, name)));
+        let Ok(namespace) = label("namespace", namespace) else {
+            return;
+        };
+        let hash = self.hasher.hash_one((namespace.as_slice(), name));
+        if let Ok(entry) = self.slices.find_entry(hash, |slice| slice_id(slice) == (namespace.as_slice(), name)) {
+            let (old, _) = entry.remove();
+            replace(tables, &old.service, |service| service.without_slice(name));
         }
     }
 
-    /// The slices that are known, as namespace and name.
+    /// The slices that are known, as namespace and name, in order.
     pub(super) fn slices(&self) -> Vec<(String, String)> {
+        let text = |wire: &[u8]| labels(wire).map(String::from_utf8_lossy).collect::<String>();
         let mut slices: Vec<_> = self
-            .owners
-            .keys()
-            .filter_map(|id| id.split_once('/'))
-            .map(|(namespace, name)| (namespace.to_owned(), name.to_owned()))
+            .slices
+            .iter()
+            .map(|slice| slice_id(slice))
+            .map(|(namespace, name)| (text(namespace), name.to_owned()))
             .collect();
         slices.sort_unstable();
         slices
     }
+
+    /// Remembers a slice in place of the one of its name, and returns that.
+    fn put_slice(&mut self, slice: Arc<Slice>) -> Option<Arc<Slice>> {
+        let hash = self.hasher.hash_one(slice_id(&slice));
+        if let Some(old) = self.slices.find_mut(hash, |old| slice_id(old) == slice_id(&slice)) {
+            return Some(std::mem::replace(old, slice));
+        }
+        self.slices.insert_unique(hash, slice, |slice| self.hasher.hash_one(slice_id(slice)));
+        None
+    }
+
+    fn spec(&mut self, record: &ServiceRecord) -> Result<Spec, IndexError> {
+        Ok(match &record.shape {
+            Shape::ClusterIp(addresses) => {
+                Spec::ClusterIp { addresses: addresses.as_slice().into(), ports: self.ports(&record.ports) }
+            }
+            Shape::Headless => Spec::Headless,
+            Shape::ExternalName(name) if name.parse::<IpAddr>().is_ok() => Spec::Nothing,
+            Shape::ExternalName(name) => Spec::External {
+                target: Name::parse(name).map_err(|source| IndexError::ExternalName {
+                    namespace: record.namespace.clone(),
+                    name: record.name.clone(),
+                    source,
+                })?,
+            },
+        })
+    }
+
+    fn slice(&mut self, record: &SliceRecord, key: &Arc<[u8]>, pod_names: bool) -> Slice {
+        let hostname = |endpoint: &EndpointRecord| {
+            let given = endpoint.hostname.as_deref().filter(|hostname| is_label(hostname));
+            let pod = endpoint.pod.as_deref().filter(|pod| pod_names && is_label(pod));
+            given.or(pod).map(|label| label.to_ascii_lowercase().into_bytes().into_boxed_slice())
+        };
+        let ready = record.endpoints.iter().filter(|endpoint| endpoint.ready);
+        let endpoints = ready
+            .flat_map(|endpoint| {
+                let each = endpoint.addresses.iter();
+                each.map(move |address| Endpoint { address: *address, hostname: hostname(endpoint) })
+            })
+            .collect();
+        let ports =
+            if record.ports.is_empty() { self.ports(&[PortRecord::default()]) } else { self.ports(&record.ports) };
+        Slice::new(Arc::clone(key), &record.name, endpoints, ports)
+    }
+
+    fn ports(&mut self, records: &[PortRecord]) -> Ports {
+        let ports: Ports = records
+            .iter()
+            .map(|record| Port {
+                name: record.name.to_ascii_lowercase().into_bytes().into(),
+                protocol: record.protocol,
+                number: record.number.unwrap_or(0),
+            })
+            .collect();
+        if let Some(shared) = self.ports.get(&ports) {
+            return Arc::clone(shared);
+        }
+        if self.ports.len() >= self.ports_bound {
+            self.ports.retain(|ports| Arc::strong_count(ports) > 1);
+            self.ports_bound = (self.ports.len() * 2).max(64);
+        }
+        self.ports.insert(Arc::clone(&ports));
+        ports
+    }
+}
+
+/// What a slice is found by: its namespace's label, and its name.
+fn slice_id(slice: &Slice) -> (&[u8], &str) {
+    (namespace_of(&slice.service), &slice.name)
 }
 
 pub(super) fn set_namespace(tables: &Tables, name: &str) -> Result<(), IndexError> {
@@ -112,36 +184,27 @@ fn with_namespace<R>(tables: &Tables, name: &[u8], change: impl FnOnce(&mut Name
     result
 }
 
-type Parts = (Option<Arc<Spec>>, Vec<Arc<Slice>>);
-
 /// Replaces one Service by what `change` makes of it, and keeps namespaces and reverse names in step.
-fn rebuild(tables: &Tables, key: &Arc<[u8]>, change: impl FnOnce(Option<Arc<Spec>>, Vec<Arc<Slice>>) -> Parts) {
-    let old = tables.services.read(key, Arc::clone);
-    let (old_spec, old_slices) = match &old {
-        Some(old) => (old.spec().cloned(), old.slices().to_vec()),
-        None => (None, Vec::new()),
-    };
-    let had_spec = old_spec.is_some();
-    let key = old.as_ref().map_or(key, |old| old.key());
-    let (spec, slices) = change(old_spec, old_slices);
-    let has_spec = spec.is_some();
-    let new = Arc::new(Service::new(Arc::clone(key), spec, slices));
+fn replace(tables: &Tables, key: &Arc<[u8]>, change: impl FnOnce(&Service) -> Service) {
+    let old = tables.services.read(key, Arc::clone).unwrap_or_else(|| Arc::new(Service::empty(Arc::clone(key))));
+    let new = Arc::new(change(&old));
+    let key = old.key();
     if new.is_empty() {
         tables.services.take(key);
     } else {
         tables.services.put(Arc::clone(&new));
     }
-    if had_spec != has_spec {
+    if old.spec().is_some() != new.spec().is_some() {
         with_namespace(tables, namespace_of(key), |namespace| {
-            namespace.services = if has_spec { namespace.services + 1 } else { namespace.services.saturating_sub(1) };
+            let services = namespace.services;
+            namespace.services = if new.spec().is_some() { services + 1 } else { services.saturating_sub(1) };
         });
     }
-    let before = old.as_ref().map(|old| old.addresses()).unwrap_or_default();
-    let after = new.addresses();
-    for address in before.iter().filter(|address| after.binary_search(address).is_err()) {
+    let (gone, come) = (old.addresses_beside(&new), new.addresses_beside(&old));
+    for address in gone.iter().filter(|address| come.binary_search(address).is_err() && !new.refers_to(**address)) {
         refer(tables, *address, |keys| keys.retain(|have| have != key));
     }
-    for address in after.iter().filter(|address| before.binary_search(address).is_err()) {
+    for address in come.iter().filter(|address| gone.binary_search(address).is_err()) {
         refer(tables, *address, |keys| {
             if let Err(at) = keys.binary_search(key) {
                 keys.insert(at, Arc::clone(key));
@@ -161,61 +224,6 @@ fn refer(tables: &Tables, address: IpAddr, change: impl FnOnce(&mut Vec<Arc<[u8]
         (IpAddr::V6(address), Some(referrers)) => drop(tables.v6.put(Reverse { address, referrers })),
         (IpAddr::V6(address), None) => drop(tables.v6.take(&address)),
     }
-}
-
-fn without(mut slices: Vec<Arc<Slice>>, name: &str) -> Vec<Arc<Slice>> {
-    slices.retain(|slice| *slice.name != *name);
-    slices
-}
-
-fn spec(record: &ServiceRecord) -> Result<Spec, IndexError> {
-    Ok(match &record.shape {
-        Shape::ClusterIp(addresses) => {
-            Spec::ClusterIp { addresses: addresses.as_slice().into(), ports: ports(&record.ports) }
-        }
-        Shape::Headless => Spec::Headless,
-        Shape::ExternalName(name) if name.parse::<IpAddr>().is_ok() => Spec::Nothing,
-        Shape::ExternalName(name) => Spec::External {
-            target: Name::parse(name).map_err(|source| IndexError::ExternalName {
-                namespace: record.namespace.clone(),
-                name: record.name.clone(),
-                source,
-            })?,
-        },
-    })
-}
-
-fn slice(record: &SliceRecord, pod_names: bool) -> Slice {
-    let hostname = |endpoint: &EndpointRecord| {
-        let given = endpoint.hostname.as_deref().filter(|hostname| is_label(hostname));
-        let pod = endpoint.pod.as_deref().filter(|pod| pod_names && is_label(pod));
-        given.or(pod).map(|label| label.to_ascii_lowercase().into_bytes().into_boxed_slice())
-    };
-    let endpoints = record
-        .endpoints
-        .iter()
-        .filter(|endpoint| endpoint.ready)
-        .flat_map(|endpoint| {
-            endpoint.addresses.iter().map(move |address| Endpoint { address: *address, hostname: hostname(endpoint) })
-        })
-        .collect();
-    let ports = if record.ports.is_empty() {
-        [Port { name: Box::default(), protocol: super::records::Protocol::Tcp, number: 0 }].into()
-    } else {
-        ports(&record.ports)
-    };
-    Slice::new(&record.name, endpoints, ports)
-}
-
-fn ports(records: &[PortRecord]) -> Box<[Port]> {
-    records
-        .iter()
-        .map(|record| Port {
-            name: record.name.to_ascii_lowercase().into_bytes().into(),
-            protocol: record.protocol,
-            number: record.number.unwrap_or(0),
-        })
-        .collect()
 }
 
 /// The key of a Service: its label and its namespace's, as they stand in a question.
@@ -240,8 +248,4 @@ fn label(what: &'static str, value: &str) -> Result<Vec<u8>, IndexError> {
 
 fn checked<'v>(what: &'static str, value: &'v str) -> Result<&'v [u8], IndexError> {
     if is_label(value) { Ok(value.as_bytes()) } else { Err(IndexError::Label { what, value: value.to_owned() }) }
-}
-
-fn slice_id(namespace: &str, name: &str) -> Box<str> {
-    format!("{namespace}/{name}").into_boxed_str()
 }

@@ -157,7 +157,8 @@ fn cluster_ip(
             let mut buffer = [0; NAME_MAX];
             let target = asked.target(None, &mut buffer);
             let weight = weight(matching * addresses.len());
-            if distinct(ports, filter).all(|port| write_srv(asked, weight, port, target, reply)) {
+            let all = distinct(ports, filter).all(|port| write_srv(asked, weight, port, target, reply));
+            if all && reply.answers() > 0 {
                 for address in addresses {
                     reply.address(Section::Additional, target, asked.ttl, *address);
                 }
@@ -232,7 +233,11 @@ fn endpoint_srv(
     filter: PortFilter<'_>,
     reply: &mut Reply<'_>,
 ) {
-    let weight = weight(members.iter().map(|member| filter.count(service.ports(*member))).sum());
+    let count = |member: &Member| filter.count(service.ports(*member));
+    let weight = weight(match members.first() {
+        Some(first) if service.is_uniform() => count(first) * members.len(),
+        _ => members.iter().map(count).sum(),
+    });
     let (mut label, mut buffer) = ([0; LABEL_MAX], [0; NAME_MAX]);
     let hosts = || members.chunk_by(|a, b| same_label(service, *a, *b));
     for host in hosts() {

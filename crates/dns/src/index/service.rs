@@ -11,12 +11,15 @@ use crate::protocol::LABEL_MAX;
 use super::records::Protocol;
 
 /// A port. Its name is lower case; number 0 stands for a port that no SRV record can name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Port {
     pub(super) name: Box<[u8]>,
     pub(super) protocol: Protocol,
     pub(super) number: u16,
 }
+
+/// A list of ports. Most Services and slices of a cluster have one of few lists, so equal ones are shared.
+pub(super) type Ports = Arc<[Port]>;
 
 /// Which ports a question is about; an empty part matches all.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,7 +48,7 @@ impl PortFilter<'_> {
 pub(super) enum Spec {
     ClusterIp {
         addresses: Box<[IpAddr]>,
-        ports: Box<[Port]>,
+        ports: Ports,
     },
     Headless,
     External {
@@ -107,9 +110,11 @@ pub(super) fn undashed(label: &[u8]) -> Option<IpAddr> {
 /// exist for address questions.
 #[derive(Debug)]
 pub(super) struct Slice {
+    /// The key of the Service that it belongs to.
+    pub(super) service: Arc<[u8]>,
     pub(super) name: Box<str>,
     pub(super) endpoints: Box<[Endpoint]>,
-    pub(super) ports: Box<[Port]>,
+    pub(super) ports: Ports,
 }
 
 /// Where an endpoint stands: slice, endpoint in it.
@@ -133,27 +138,63 @@ pub(super) struct Service {
 
 impl Slice {
     /// A slice; an endpoint that is called as its address is spelled needs no hostname.
-    pub(super) fn new(name: &str, mut endpoints: Vec<Endpoint>, ports: Box<[Port]>) -> Self {
+    pub(super) fn new(service: Arc<[u8]>, name: &str, mut endpoints: Vec<Endpoint>, ports: Ports) -> Self {
         for endpoint in &mut endpoints {
             let spelled =
                 dashed(endpoint.address, &mut [0; LABEL_MAX]) == endpoint.hostname.as_deref().unwrap_or_default();
             endpoint.hostname.take_if(|_| spelled);
         }
         endpoints.sort_by(|a, b| rank(a).cmp(&rank(b)));
-        Self { name: name.into(), endpoints: endpoints.into(), ports }
+        Self { service, name: name.into(), endpoints: endpoints.into(), ports }
     }
 }
 
 impl Service {
-    /// Compiles a Service. `slices` must be ordered by name.
-    pub(super) fn new(key: Arc<[u8]>, spec: Option<Arc<Spec>>, slices: Vec<Arc<Slice>>) -> Self {
-        let mut order: Vec<Member> = slices
-            .iter()
-            .zip(0u32..)
-            .flat_map(|(slice, at)| (0..slice.endpoints.len() as u32).map(move |endpoint| (at, endpoint)))
-            .collect();
-        // Slices are ordered in themselves, which this sort knows how to use.
-        order.sort_by(|a, b| rank(endpoint(&slices, *a)).cmp(&rank(endpoint(&slices, *b))));
+    /// One that nothing is known of.
+    pub(super) fn empty(key: Arc<[u8]>) -> Self {
+        Self::compile(key, None, Vec::new(), Vec::new())
+    }
+
+    /// The same slices under another Service object, or under none.
+    pub(super) fn with_spec(&self, spec: Option<Arc<Spec>>) -> Self {
+        Self::compile(Arc::clone(&self.key), spec, self.slices.to_vec(), self.order.to_vec())
+    }
+
+    /// With a slice, in place of the one of its name if there is one.
+    pub(super) fn with_slice(&self, slice: Arc<Slice>) -> Self {
+        let mut slices = self.slices.to_vec();
+        let (at, shift) = match slices.binary_search_by(|have| have.name.cmp(&slice.name)) {
+            Ok(at) => {
+                slices[at] = slice;
+                (at as u32, 0)
+            }
+            Err(at) => {
+                slices.insert(at, slice);
+                (at as u32, 1)
+            }
+        };
+        let others = self.order.iter().filter_map(|&(slice, endpoint)| match slice.cmp(&at) {
+            Ordering::Less => Some((slice, endpoint)),
+            Ordering::Equal if shift == 0 => None,
+            _ => Some((slice + shift, endpoint)),
+        });
+        let order = merge(&slices, others, (0..slices[at as usize].endpoints.len() as u32).map(|n| (at, n)));
+        Self::compile(Arc::clone(&self.key), self.spec.clone(), slices, order)
+    }
+
+    /// Without the slice of this name.
+    pub(super) fn without_slice(&self, name: &str) -> Self {
+        let mut slices = self.slices.to_vec();
+        let mut order = self.order.to_vec();
+        if let Ok(at) = slices.binary_search_by(|have| (*have.name).cmp(name)) {
+            slices.remove(at);
+            order.retain(|(slice, _)| *slice as usize != at);
+            order.iter_mut().filter(|(slice, _)| *slice as usize > at).for_each(|(slice, _)| *slice -= 1);
+        }
+        Self::compile(Arc::clone(&self.key), self.spec.clone(), slices, order)
+    }
+
+    fn compile(key: Arc<[u8]>, spec: Option<Arc<Spec>>, slices: Vec<Arc<Slice>>, order: Vec<Member>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         if matches!(spec.as_deref(), Some(Spec::Headless)) {
             for endpoint in slices.iter().flat_map(|slice| &slice.endpoints) {
@@ -178,10 +219,6 @@ impl Service {
 
     pub(super) fn spec(&self) -> Option<&Arc<Spec>> {
         self.spec.as_ref()
-    }
-
-    pub(super) fn slices(&self) -> &[Arc<Slice>] {
-        &self.slices
     }
 
     pub(super) fn v4(&self) -> &[Ipv4Addr] {
@@ -229,16 +266,38 @@ impl Service {
         &self.order[start..start + length]
     }
 
-    /// Every address that leads back to the Service: its own, or those of its endpoints; each once, in order.
-    pub(super) fn addresses(&self) -> Vec<IpAddr> {
-        let mut addresses: Vec<IpAddr> =
-            self.slices.iter().flat_map(|slice| &slice.endpoints).map(|endpoint| endpoint.address).collect();
-        if let Some(Spec::ClusterIp { addresses: own, .. }) = self.spec.as_deref() {
-            addresses.extend(own);
+    /// Whether an address leads back to the Service: one of its own, or of an endpoint of it.
+    pub(super) fn refers_to(&self, address: IpAddr) -> bool {
+        match (self.spec.as_deref(), address) {
+            (Some(Spec::Headless), IpAddr::V4(address)) => self.v4.binary_search(&address).is_ok(),
+            (Some(Spec::Headless), IpAddr::V6(address)) => self.v6.binary_search(&address).is_ok(),
+            _ => {
+                self.own_addresses().contains(&address)
+                    || self.slices.iter().flat_map(|slice| &slice.endpoints).any(|e| e.address == address)
+            }
         }
+    }
+
+    /// The addresses of what `other` does not share with it, each once, in order.
+    pub(super) fn addresses_beside(&self, other: &Self) -> Vec<IpAddr> {
+        let shared = |slice: &Arc<Slice>| {
+            let same = other.slices.binary_search_by(|have| have.name.cmp(&slice.name));
+            same.is_ok_and(|at| Arc::ptr_eq(&other.slices[at], slice))
+        };
+        let own = self.own_addresses().iter().filter(|address| !other.own_addresses().contains(address));
+        let slices = self.slices.iter().filter(|slice| !shared(slice));
+        let endpoints = slices.flat_map(|slice| &slice.endpoints).map(|endpoint| &endpoint.address);
+        let mut addresses: Vec<IpAddr> = own.chain(endpoints).copied().collect();
         addresses.sort_unstable();
         addresses.dedup();
         addresses
+    }
+
+    fn own_addresses(&self) -> &[IpAddr] {
+        match self.spec.as_deref() {
+            Some(Spec::ClusterIp { addresses, .. }) => addresses,
+            _ => &[],
+        }
     }
 
     /// Whether nothing is left of it.
@@ -253,4 +312,24 @@ fn endpoint(slices: &[Arc<Slice>], member: Member) -> &Endpoint {
 
 fn rank(endpoint: &Endpoint) -> (Option<&[u8]>, IpAddr) {
     (endpoint.hostname.as_deref(), endpoint.address)
+}
+
+/// Merges endpoints that are in order with others that are.
+fn merge(
+    slices: &[Arc<Slice>],
+    left: impl Iterator<Item = Member>,
+    right: impl Iterator<Item = Member>,
+) -> Vec<Member> {
+    let (mut left, mut right) = (left.peekable(), right.peekable());
+    let mut merged = Vec::with_capacity(left.size_hint().1.unwrap_or(0) + right.size_hint().0);
+    loop {
+        let from_left = match (left.peek(), right.peek()) {
+            (Some(&a), Some(&b)) => rank(endpoint(slices, a)).cmp(&rank(endpoint(slices, b))).then(a.cmp(&b)).is_lt(),
+            (left, _) => left.is_some(),
+        };
+        match if from_left { left.next() } else { right.next() } {
+            Some(member) => merged.push(member),
+            None => return merged,
+        }
+    }
 }

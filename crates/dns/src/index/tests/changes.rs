@@ -242,3 +242,42 @@ fn an_alias_that_leads_outside_goes_on_there() {
         assert_eq!(verdict, Verdict::Continue(asking::name(target)), "{name}");
     }
 }
+
+/// Readers ask while a writer changes: every answer is one that was true at some time, old or new but never mixed.
+#[test]
+fn questions_and_changes_at_once() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let index = empty();
+    let stopped = AtomicBool::new(false);
+    let states = ["10.1.0.1 10.1.0.2", "10.2.0.1 10.2.0.2", "10.3.0.1=a 10.3.0.2=b 10.3.0.3=c"];
+    let truths = states.map(|state| {
+        let addresses = state.split(' ').map(|endpoint| endpoint.split('=').next().unwrap_or_default());
+        addresses.map(|address| format!("{WEB} A {address}")).collect::<Vec<_>>().join(" + ")
+    });
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut asked = 0;
+                    while !stopped.load(Ordering::Relaxed) {
+                        let told = told(&index, WEB, rtype::A);
+                        assert!(told == "NXDOMAIN cluster.local." || truths.contains(&told), "{told}");
+                        asked += 1;
+                    }
+                    asked
+                })
+            })
+            .collect();
+        for round in 0..3000 {
+            match round % 5 {
+                0 => index.set_service(&service("shop", "web", Shape::Headless, "http/80")).unwrap(),
+                4 => index.remove_service("shop", "web"),
+                state => index.set_slice(&slice("shop", "web-1", "web", states[state - 1], "http/80")).unwrap(),
+            }
+        }
+        stopped.store(true, Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().unwrap() > 0);
+        }
+    });
+}

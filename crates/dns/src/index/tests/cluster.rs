@@ -87,6 +87,7 @@ pub(super) fn index_with(options: &IndexOptions) -> Index {
     set("six", at("fd00:96::6"), "http/80");
     set("twins", at("10.96.7.5"), "tcp-53/53 udp-53/UDP/53 stats/9153");
     set("sctp", at("10.96.7.6"), "sig/SCTP/5000");
+    set("numberless", at("10.96.7.7"), "odd/");
     set("db", Shape::Headless, "pg/5432");
     have("db-1", "db", "10.1.0.1=db-0 10.1.0.2=db-1 !10.1.0.3=db-2", "pg/5432");
     set("nohost", Shape::Headless, "a/1 b/UDP/2");

@@ -1,5 +1,6 @@
 mod changes;
 mod cluster;
+mod histories;
 mod replay;
 mod rows;
 mod sizes;

@@ -46,6 +46,7 @@ const CLUSTER_IP: &[Row] = &[
         "lone.untold.svc.cluster.local. A",
         "lone.untold.svc.cluster.local. A 10.96.7.9",
     ),
+    ("a Service with a port without a number, SRV", "numberless.$ SRV", NODATA),
     ("slices without a Service are no name", "orphan.$ A", NXDOMAIN),
     (
         "SRV of the bare name: all ports",
