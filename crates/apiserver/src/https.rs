@@ -11,7 +11,8 @@ use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, crypto};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,9 @@ use crate::authn::certificates::ClientVerifier;
 use crate::config::Config;
 use crate::handler::{Front, Handler};
 use crate::pki::{PkiError, Subject};
+
+#[cfg(test)]
+mod tests;
 
 /// How many connections are open at a time.
 const CONNECTIONS: usize = 8192;
@@ -120,6 +124,10 @@ pub(crate) async fn serve(listener: TcpListener, tls: Tls, front: Arc<Front>, co
         };
         match taken {
             (Ok((stream, _)), Ok(permit)) => {
+                // Answers are small and waited for.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot set TCP_NODELAY");
+                }
                 let (tls, front) = (tls.clone(), front.clone());
                 connections.spawn(async move {
                     connection(stream, tls, front).await;
@@ -136,11 +144,8 @@ pub(crate) async fn serve(listener: TcpListener, tls: Tls, front: Arc<Front>, co
     }
 }
 
-async fn connection(stream: TcpStream, tls: Tls, front: Arc<Front>) {
-    // Answers are small and waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
+/// Serves one connection to its end.
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, tls: Tls, front: Arc<Front>) {
     let stopping = front.api.stopping.clone();
     let accepted = tokio::select! {
         () = stopping.cancelled() => return,

@@ -94,6 +94,11 @@ impl Server {
         Handler::of_user(self.front.clone(), User::server())
     }
 
+    #[cfg(test)]
+    pub(crate) fn front(&self) -> Arc<Front> {
+        self.front.clone()
+    }
+
     /// Takes no more connections, ends watches, finishes requests, and stops. The store stays open.
     pub async fn shutdown(self) {
         self.front.api.stopping.cancel();

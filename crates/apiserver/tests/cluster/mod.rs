@@ -84,6 +84,10 @@ impl Cluster {
         Self::start_in(dir).await
     }
 
+    pub fn addresses(&self) -> &[std::net::SocketAddr] {
+        self.server.as_ref().unwrap().addresses()
+    }
+
     pub async fn stop(mut self) {
         self.server.take().unwrap().shutdown().await;
     }
