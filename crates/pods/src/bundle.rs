@@ -17,6 +17,12 @@ use crate::process::ProcessId;
 pub struct Bundle {
     /// 64 hexadecimal digits.
     pub container_id: String,
+    /// The image as the specification names it.
+    pub image: String,
+    /// Its id.
+    pub image_id: String,
+    /// The number of the signal that asks it to end.
+    pub stop_signal: i32,
     /// The Pod's namespaces, which the container joins.
     pub namespaces: Namespaces,
     /// The root file system.
@@ -153,6 +159,12 @@ pub struct LogFile {
 pub struct Record {
     /// As in the bundle.
     pub container_id: String,
+    /// As in the bundle.
+    pub image: String,
+    /// As in the bundle.
+    pub image_id: String,
+    /// As in the bundle.
+    pub stop_signal: i32,
     /// The parent: `portolan init`.
     pub parent: ProcessId,
     /// The container's first process.

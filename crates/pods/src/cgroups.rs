@@ -4,27 +4,19 @@
 //! HIERARCHY/PARENT/podUID/NAME-N      PARENT is the node's; a container's Nth start has a group of its own
 //! ```
 
+mod error;
 mod hierarchy;
 pub mod limits;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use error::CgroupError;
 pub use hierarchy::Hierarchy;
 
 use self::limits::{Limits, Setting};
 use crate::bundle::Cgroup;
 use crate::mounts;
-
-/// Why a group was not made.
-#[derive(Debug, thiserror::Error)]
-#[error("control group {}: {source}", path.display())]
-pub struct CgroupError {
-    /// The group's directory, or the file in it.
-    pub path: PathBuf,
-    /// What the machine said.
-    pub source: io::Error,
-}
 
 /// The hierarchies that a node may use, and its place in them.
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,7 @@ pub mod capabilities;
 pub mod exec;
 pub mod image;
 pub mod identity;
+pub mod specification;
 pub mod start;
 pub mod stop;
 pub mod terminal;

@@ -10,6 +10,7 @@
 mod credentials;
 mod enter;
 mod exec;
+mod fault;
 mod log;
 mod mount;
 mod output;
@@ -19,10 +20,10 @@ mod rootfs;
 mod seccomp;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::Path;
 
-use crate::bundle::{Fault, FaultKind, Report};
+use self::fault::{machine, specification};
+use crate::bundle::{Fault, Report};
 
 /// The entry of `portolan init ARGS…`. It has to be the first thing that the process does: more than one thread is
 /// refused. Never returns.
@@ -31,7 +32,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ! {
     let code = match single_threaded().and_then(|()| dispatch(&args)) {
         Ok(code) => code,
         Err(fault) => {
-            answer(&Report::Failed(fault));
+            fault::answer(&Report::Failed(fault));
             1
         }
     };
@@ -51,33 +52,5 @@ fn single_threaded() -> Result<(), Fault> {
         Ok(1) => Ok(()),
         Ok(n) => Err(machine(format!("portolan init has {n} threads before it began"))),
         Err(e) => Err(machine(format!("reading /proc/self/task: {e}"))),
-    }
-}
-
-/// Writes the one line that the node waits for. A node that is gone does not read it, and need not.
-fn answer(report: &Report) {
-    if let Ok(mut line) = serde_json::to_vec(report) {
-        line.push(b'\n');
-        let _unread = std::io::stdout().write_all(&line);
-        let _unread = std::io::stdout().flush();
-    }
-}
-
-fn specification(message: impl Into<String>) -> Fault {
-    Fault { kind: FaultKind::Specification, message: message.into() }
-}
-
-fn machine(message: impl Into<String>) -> Fault {
-    Fault { kind: FaultKind::Machine, message: message.into() }
-}
-
-/// Names what was tried, for a fault of the machine's.
-trait Tried<T> {
-    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Fault>;
-}
-
-impl<T, E: std::fmt::Display> Tried<T> for Result<T, E> {
-    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Fault> {
-        self.map_err(|e| machine(format!("{}: {e}", what())))
     }
 }

@@ -8,6 +8,7 @@ mod layout;
 mod mounts;
 mod process;
 mod quantity;
+mod spec;
 
 // The line between a process and one that it starts.
 mod channel;
@@ -29,6 +30,22 @@ mod container;
 mod environment;
 pub mod sources;
 mod volumes;
+
+// One Pod, and whether its containers are well.
+mod logs;
+mod pod;
+mod probes;
+
+// The node's Pods together.
+mod host;
+mod remains;
+pub mod runtime;
+pub mod updates;
+
+pub use config::Config;
+pub use host::StartError;
+pub use remains::{CleanupError, cleanup};
+pub use runtime::PodRuntime;
 
 // The program of the built-in image.
 pub mod echo;

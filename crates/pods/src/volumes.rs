@@ -6,6 +6,7 @@
 //!                                 Secrets, fields of the Pod, by themselves or projected together
 //! ```
 
+pub mod cause;
 pub mod content;
 mod directory;
 mod host_path;
@@ -20,11 +21,11 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 use nix::mount::{MsFlags, mount};
 
+use self::cause::Cause;
 use self::content::Content;
-use crate::environment::EnvironmentError;
 use crate::environment::fields::Facts;
 use crate::environment::objects::Objects;
-use crate::layout::{BadName, PodDir};
+use crate::layout::PodDir;
 use crate::mounts;
 use crate::quantity;
 
@@ -36,37 +37,6 @@ pub struct VolumeError {
     pub name: String,
     /// What is wrong.
     pub source: Cause,
-}
-
-/// What is wrong with a volume.
-#[derive(Debug, thiserror::Error)]
-pub enum Cause {
-    /// It shows what is not there.
-    #[error(transparent)]
-    Content(#[from] EnvironmentError),
-    /// A ConfigMap or Secret lacks a key, or a path leads out.
-    #[error("references non-existent config key: {0}")]
-    MissingKey(String),
-    /// A path of an item that is none.
-    #[error("{0:?} is not a path within the volume")]
-    BadPath(String),
-    /// A kind of volume that is not known here.
-    #[error("volumes of the kind {0} are not supported by this node")]
-    Unsupported(&'static str),
-    /// What a hostPath has to be, it is not.
-    #[error("hostPath type check failed: {0}")]
-    HostPath(String),
-    /// Its name cannot name a directory.
-    #[error(transparent)]
-    Name(#[from] BadName),
-    /// The machine refused.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the machine said.
-        source: io::Error,
-    },
 }
 
 /// A volume that can be shown.

@@ -4,8 +4,9 @@ fn main() {
     let mut args = std::env::args_os().skip(1);
     match args.next() {
         Some(verb) if verb == "init" => pods::init::main(args),
+        Some(verb) if verb == "echo" => std::process::exit(pods::echo::main(args)),
         _ => {
-            eprintln!("usage: portolan-pods init …");
+            eprintln!("usage: portolan-pods init … | echo …");
             std::process::exit(2);
         }
     }

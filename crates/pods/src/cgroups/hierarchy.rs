@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::CgroupError;
+use super::error::CgroupError;
 use super::limits::{Limits, Setting, Version};
 use crate::bundle::Cgroup;
 use crate::mounts::MountPoint;

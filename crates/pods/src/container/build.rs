@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
 
-use super::capabilities::UnknownCapability;
 use super::identity;
+use super::specification::SpecificationError;
+use super::stop::signal_number;
 use crate::bundle::{Bundle, Cgroup, LogFile, Mount, Process, Root};
 use crate::config::Limits;
 use crate::environment::expansion::expand;
@@ -17,40 +18,6 @@ use crate::volumes::Ready;
 
 /// Where a container finds programs when neither its image nor its specification says so.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// A specification that asks for what cannot be.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum SpecificationError {
-    /// What is not known here.
-    #[error("{0} is not supported by this node")]
-    Unsupported(&'static str),
-    /// A mount of a volume that the Pod does not have.
-    #[error("volumeMount {0:?} names no volume of the Pod")]
-    NoSuchVolume(String),
-    /// A subPath that leads out of its volume.
-    #[error("subPath {0:?} is not a path within the volume")]
-    BadSubPath(String),
-    /// A user or group that is none.
-    #[error("{field} {id} is no id")]
-    BadId {
-        /// Where it is.
-        field: &'static str,
-        /// What it is.
-        id: i64,
-    },
-    /// `runAsNonRoot` and `runAsUser: 0`.
-    #[error("container's runAsUser breaks non-root policy")]
-    AskedForRoot,
-    /// `runAsNonRoot` and an image of root's.
-    #[error("container has runAsNonRoot and image will run as root")]
-    ImageIsRoot,
-    /// `runAsNonRoot` and an image whose user has a name.
-    #[error("container has runAsNonRoot and image has non-numeric user ({0}), cannot verify user is non-root")]
-    ImageUserHasName(String),
-    /// A capability that is none.
-    #[error(transparent)]
-    Capability(#[from] UnknownCapability),
-}
 
 /// What a bundle is made of.
 pub struct Parts<'a> {
@@ -128,6 +95,9 @@ pub fn bundle(parts: Parts<'_>) -> Result<Bundle, SpecificationError> {
             max_files: parts.limits.log_files,
         },
         record: parts.dir.record(),
+        image: parts.container.image.clone().unwrap_or_default(),
+        image_id: parts.image.id.clone(),
+        stop_signal: stop_signal(parts.container, parts.image)?,
         container_id: parts.container_id,
         cgroups: parts.cgroups,
     })
@@ -147,6 +117,14 @@ fn unsupported(pod: &Pod, container: &Container) -> Option<&'static str> {
         ("a seccompProfile of the type Localhost", seccomp(pod, container) == Some("Localhost")),
     ];
     asked.into_iter().find(|(_, is)| *is).map(|(name, _)| name)
+}
+
+/// The container's own choice before the image's; SIGTERM where neither says one.
+fn stop_signal(container: &Container, image: &Image) -> Result<i32, SpecificationError> {
+    let own = container.lifecycle.as_ref().and_then(|l| l.stop_signal.as_deref());
+    let name = own.or(image.config.stop_signal.as_deref()).filter(|name| !name.is_empty());
+    let Some(name) = name else { return Ok(libc::SIGTERM) };
+    signal_number(name).ok_or_else(|| SpecificationError::UnknownSignal(name.to_owned()))
 }
 
 /// The type of the container's seccomp profile, its own before the Pod's.

@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityContext};
 
-use super::build::SpecificationError;
 use super::capabilities;
+use super::specification::SpecificationError;
 use crate::bundle::User;
 
 /// What a container may do, and as whom.

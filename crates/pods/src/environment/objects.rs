@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, Volume, VolumeProjection};
 
-use super::EnvironmentError;
+use super::error::EnvironmentError;
 use crate::sources::{Sources, Unavailable};
 
 /// Names of what is referred to.

@@ -7,7 +7,8 @@ use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::passwd::Identity;
-use super::{Tried, machine, seccomp};
+use super::fault::{Tried, machine};
+use super::seccomp;
 use crate::bundle::{Fault, Process};
 
 /// Takes on `identity` and gives up every right beyond the process' own. The last step before exec.

@@ -15,7 +15,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use super::enter::{Streams, execute, join_cgroups};
-use super::{Tried, machine, specification};
+use super::fault::{Tried, machine, specification};
 use crate::bundle::{Bundle, ExecRequest, Fault};
 use crate::channel::Channel;
 use crate::durable;

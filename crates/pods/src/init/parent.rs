@@ -18,7 +18,7 @@ use nix::unistd::{ForkResult, Pid, chdir, fork, pipe2, setsid};
 use super::enter::{Streams, first_process, replace_standard};
 use super::log::Log;
 use super::output::Lines;
-use super::{Tried, answer, machine};
+use super::fault::{Tried, answer, machine};
 use crate::bundle::{Bundle, Exit, Fault, FaultKind, Record, Report};
 use crate::channel::Channel;
 use crate::durable::{self, Lasting};
@@ -293,6 +293,9 @@ fn new_record(bundle: &Bundle, child: Pid) -> Result<Record, Fault> {
     let parent = i32::try_from(std::process::id()).tried(|| "reading the own pid".into())?;
     Ok(Record {
         container_id: bundle.container_id.clone(),
+        image: bundle.image.clone(),
+        image_id: bundle.image_id.clone(),
+        stop_signal: bundle.stop_signal,
         parent: ProcessId::of(parent).tried(|| "reading the own start time".into())?,
         process: ProcessId::of(child.as_raw()).tried(|| "reading the child's start time".into())?,
         cgroups: bundle.cgroups.iter().map(|c| c.path.clone()).collect(),

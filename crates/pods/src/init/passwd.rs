@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::specification;
+use super::fault::specification;
 use crate::bundle::{Fault, User};
 
 /// As much of either file is read, in bytes.

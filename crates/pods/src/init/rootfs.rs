@@ -15,7 +15,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, pivot_root};
 
 use super::mount::{Attributes, change, open_within, put, take, take_open};
-use super::{Tried, specification};
+use super::fault::{Tried, machine, specification};
 use crate::bundle::{Bundle, Cgroup, Fault, Mount, Root};
 
 const NONE: Option<&str> = None;
@@ -184,7 +184,7 @@ fn make_dev(devices: &[(PathBuf, OwnedFd)], privileged: bool) -> Result<(), Faul
     match mount(Some("mqueue"), "/dev/mqueue", Some("mqueue"), quiet | MsFlags::MS_NODEV, NONE) {
         // A kernel without POSIX message queues has none to show.
         Ok(()) | Err(nix::Error::ENODEV) => {}
-        Err(errno) => return Err(super::machine(format!("mounting /dev/mqueue: {errno}"))),
+        Err(errno) => return Err(machine(format!("mounting /dev/mqueue: {errno}"))),
     }
     if privileged {
         return put_ptmx();
@@ -238,7 +238,7 @@ fn mask() -> Result<(), Fault> {
             }
             Ok(_) => mount(Some("/dev/null"), path, NONE, MsFlags::MS_BIND, NONE).tried(told)?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(super::machine(format!("masking {path}: {e}"))),
+            Err(e) => return Err(machine(format!("masking {path}: {e}"))),
         }
     }
     for path in READ_ONLY {

@@ -3,7 +3,7 @@
 
 use nix::errno::Errno;
 
-use super::machine;
+use super::fault::machine;
 use crate::bundle::Fault;
 
 /// What no program in a container needs.

@@ -7,10 +7,10 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, VolumeProjection,
 };
 
-use super::Cause;
+use super::cause::Cause;
+use crate::environment::error::EnvironmentError;
 use crate::environment::fields::{self, Facts};
 use crate::environment::objects::Objects;
-use crate::environment::EnvironmentError;
 
 /// Paths within the volume, each with its bytes and rights.
 pub type Content = BTreeMap<String, File>;

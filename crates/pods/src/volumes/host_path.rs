@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::HostPathVolumeSource;
 
-use super::Cause;
+use super::cause::Cause;
 
 /// The path, once it is what it has to be.
 pub fn check(source: &HostPathVolumeSource) -> Result<PathBuf, Cause> {

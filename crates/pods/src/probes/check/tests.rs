@@ -1,0 +1,100 @@
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+
+fn target() -> Target {
+    let nobody = ProcessId { pid: 0, start: 0, boot: String::new() };
+    Target {
+        address: "127.0.0.1".into(),
+        program: "/nope".into(),
+        bundle: "/nope".into(),
+        process: nobody.clone(),
+        node: nobody,
+    }
+}
+
+fn check(probe: Value) -> Check {
+    let container = json!({"name": "c", "ports": [{"name": "web", "containerPort": 8080}]});
+    let container = serde_json::from_value(container).unwrap();
+    Check::of_probe(&serde_json::from_value(probe).unwrap(), &container, "127.0.0.1")
+}
+
+#[test]
+fn questions() {
+    let get = |host: &str, path: &str, tls| {
+        Check::Http(http::Get { tls, host: host.into(), port: 8080, path: path.into(), headers: vec![] })
+    };
+    assert_eq!(check(json!({"httpGet": {"port": "web"}})), get("127.0.0.1", "/", false));
+    let other = json!({"httpGet": {"port": 8080, "path": "x", "host": "h", "scheme": "HTTPS"}});
+    assert_eq!(check(other), get("h", "/x", true));
+    assert_eq!(check(json!({"tcpSocket": {"port": "web"}})), Check::Tcp("127.0.0.1".into(), 8080));
+    assert_eq!(check(json!({"grpc": {"port": 1, "service": "s"}})), Check::Grpc(1, "s".into()));
+    for impossible in [json!({"tcpSocket": {"port": "nope"}}), json!({"httpGet": {"port": 0}}), json!({})] {
+        assert!(matches!(check(impossible.clone()), Check::Impossible(_)), "{impossible}");
+    }
+}
+
+/// A server in a namespace of its own that answers each connection with the next of these texts.
+fn asked(answers: &'static [&'static str], probe: impl FnOnce(u16) -> Value + Send + 'static) -> Option<Outcome> {
+    if testbed::skip_unless_root().is_some() {
+        return None;
+    }
+    let lab = testbed::Lab::new("probe");
+    let namespace = lab.namespace("pod").unwrap();
+    let inside = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = tokio::spawn(async move {
+                for answer in answers {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    let mut head = [0; 1024];
+                    let _ = stream.read(&mut head).await.unwrap();
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+            let outcome = check(probe(port)).ask(&target(), Duration::from_secs(5)).await;
+            server.abort();
+            outcome
+        })
+    };
+    Some(namespace.run(inside).unwrap())
+}
+
+#[test]
+fn pages() {
+    let get = |port: u16| json!({"httpGet": {"port": port, "path": "/healthz"}});
+    let ill = |why: &str| Outcome::Ill(why.to_owned());
+    let cases: [(&'static [&'static str], Outcome); 5] = [
+        (&["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"], Outcome::Well),
+        (&["HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n"], ill("HTTP probe failed with statuscode: 503")),
+        (
+            &[
+                "HTTP/1.1 302 Go\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n",
+                "HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n",
+            ],
+            ill("HTTP probe failed with statuscode: 404"),
+        ),
+        (&["HTTP/1.1 302 Go\r\nlocation: http://else.where/\r\ncontent-length: 0\r\n\r\n"], Outcome::Well),
+        (&["HTTP/1.1 204 No\r\n\r\n"], Outcome::Well),
+    ];
+    for (answers, want) in cases {
+        match asked(answers, get) {
+            Some(outcome) => assert_eq!(outcome, want, "{answers:?}"),
+            None => return,
+        }
+    }
+    let nobody = asked(&[], |_| json!({"httpGet": {"port": 9}}));
+    assert!(nobody.is_none_or(|outcome| matches!(outcome, Outcome::Ill(why) if why.contains("refused"))));
+}
+
+#[test]
+fn connections() {
+    let tcp = |port: u16| json!({"tcpSocket": {"port": port}});
+    let Some(outcome) = asked(&["x"], tcp) else { return };
+    assert_eq!(outcome, Outcome::Well);
+    assert!(matches!(asked(&[], |_| json!({"tcpSocket": {"port": 9}})), Some(Outcome::Ill(_))));
+}
