@@ -30,6 +30,13 @@ pub mod namespace;
 pub mod node;
 mod resources;
 
+pub mod pod;
+mod unified;
+
+pub mod deployment;
+pub mod replica_set;
+mod replicas;
+
 pub mod ip_address;
 pub mod service_cidr;
 

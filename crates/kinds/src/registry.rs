@@ -2,8 +2,8 @@
 
 use crate::kind::Kind;
 use crate::{
-    config_map, endpoint_slice, endpoints, event, ip_address, lease, namespace, node, secret, service, service_account,
-    service_cidr,
+    config_map, deployment, endpoint_slice, endpoints, event, ip_address, lease, namespace, node, pod, replica_set,
+    secret, service, service_account, service_cidr,
 };
 
 /// All kinds that are served.
@@ -27,9 +27,12 @@ static KINDS: &[&Kind] = &[
     &event::KIND,
     &namespace::KIND,
     &node::KIND,
+    &pod::KIND,
     &secret::KIND,
     &service_account::KIND,
     &service::KIND,
+    &deployment::KIND,
+    &replica_set::KIND,
     &lease::KIND,
     &endpoint_slice::KIND,
     &ip_address::KIND,

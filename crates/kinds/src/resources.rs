@@ -22,6 +22,29 @@ const COUNTED: &[&str] = &[
     "services.loadbalancers",
 ];
 
+/// What else is known by name: what containers ask for, and quotas count.
+const MEASURED: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "storage",
+    "requests.storage",
+];
+
+/// Whether Kubernetes knows it.
+pub(crate) fn is_standard(name: &str) -> bool {
+    COUNTED.contains(&name)
+        || MEASURED.contains(&name)
+        || is_huge_pages(name)
+        || name.starts_with("requests.hugepages-")
+}
+
 /// Whether it is one of Kubernetes' own: without a domain, or of `kubernetes.io`.
 pub(crate) fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")

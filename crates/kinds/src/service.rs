@@ -23,6 +23,7 @@ use crate::{field, names};
 pub use cluster_ips::sync_cluster_ips;
 pub use families::choose_families;
 pub use update::keep_allocated;
+pub(crate) use validation::validate_port_reference;
 
 /// Service.
 pub static KIND: Kind = Kind {
