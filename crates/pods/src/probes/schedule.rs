@@ -1,14 +1,21 @@
 //! When a container is asked, and after how many answers it counts as well or not.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Probe;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::check::{Check, Target};
 use super::outcome::Outcome;
 use crate::spec;
+
+/// The first question of the rhythm comes so long after the start: as late as kubelet's, which learns of the start late.
+const FIRST: Duration = Duration::from_secs(1);
+/// Earlier ones, in milliseconds after the start.
+const EARLY: [u64; 6] = [0, 25, 75, 150, 300, 600];
 
 /// What a probe is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,9 +164,13 @@ impl Probing {
         }
         let age = Timestamp::now().duration_since(self.started_at);
         let age = Duration::try_from(age).unwrap_or(Duration::ZERO);
-        tokio::time::sleep(self.rhythm.initial.saturating_sub(age)).await;
-        let mut ticks = tokio::time::interval(self.rhythm.period);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let begin = Instant::now() + self.rhythm.initial.saturating_sub(age);
+        tokio::time::sleep_until(begin).await;
+        if run.counts != Some(true) && self.early(&mut run, begin).await.is_break() {
+            return;
+        }
+        let mut ticks = tokio::time::interval_at(begin + FIRST.min(self.rhythm.period), self.rhythm.period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let well = match self.check.ask(&self.target, self.rhythm.patience).await {
@@ -182,6 +193,21 @@ impl Probing {
                 return;
             }
         }
+    }
+
+    /// A program needs a moment to come up, and a period may be long: until the first question of the rhythm, what is
+    /// waited for is asked for a few times more. Only good answers count. Breaks when there is nothing more to find out.
+    async fn early(&mut self, run: &mut Run, begin: Instant) -> ControlFlow<()> {
+        for after in EARLY.map(Duration::from_millis).into_iter().take_while(|after| *after < self.rhythm.period) {
+            tokio::time::sleep_until(begin + after).await;
+            if self.check.ask(&self.target, self.rhythm.patience).await != Outcome::Well {
+                continue;
+            }
+            let Some(now) = run.answer(true, &self.rhythm) else { continue };
+            let over = self.say(News::Turned(now)).await.is_err() || self.kind == Kind::Startup;
+            return if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        }
+        ControlFlow::Continue(())
     }
 
     async fn say(&self, news: News) -> Result<(), mpsc::error::SendError<Said>> {

@@ -49,6 +49,8 @@ impl Sources for Objects {
 
 /// A node.
 pub struct Bed {
+    /// Dropped first, also when a test fails.
+    remains: Remains,
     pub dir: tempfile::TempDir,
     pub runtime: PodRuntime,
     pub objects: Arc<Objects>,
@@ -56,6 +58,17 @@ pub struct Bed {
     pub latest: BTreeMap<String, StatusChange>,
     statuses: Statuses,
     name: String,
+}
+
+/// Whatever a test leaves is ended and removed.
+struct Remains(PathBuf);
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        if let Err(error) = pods::cleanup(&self.0) {
+            eprintln!("something is left: {error}");
+        }
+    }
 }
 
 /// Runs a test on a node of its own, in namespaces of its own; says `skipped` where that cannot be. Everything of the
@@ -85,7 +98,8 @@ impl Bed {
         let name = format!("{name}-{}", std::process::id());
         let (runtime, events) = PodRuntime::start(config(dir.path(), &name), objects.clone()).unwrap();
         let statuses = runtime.statuses();
-        Self { dir, runtime, objects, events, statuses, latest: BTreeMap::new(), name }
+        let remains = Remains(dir.path().join("state"));
+        Self { remains, dir, runtime, objects, events, statuses, latest: BTreeMap::new(), name }
     }
 
     /// The node's process ends without a word, and another one takes its place.
@@ -177,10 +191,10 @@ impl Bed {
     async fn end(self) {
         let state = self.dir.path().join("state");
         let records = records(&state);
-        let Self { dir, runtime, .. } = self;
+        let Self { dir, runtime, remains, .. } = self;
         drop(runtime);
-        let cleaned = state.clone();
-        tokio::task::spawn_blocking(move || pods::cleanup(&cleaned)).await.unwrap().unwrap();
+        pods::cleanup(&state).unwrap();
+        drop(remains);
         assert_nothing_left(dir.path(), &records);
         assert!(!state.join("pods").exists());
     }
@@ -268,9 +282,13 @@ pub async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-/// A Pod of one container of the echo image.
+/// A Pod of one container of the echo image, which is ready once it answers.
 pub fn echo(uid: &str, container: Value) -> Value {
-    let mut whole = json!({"name": "echo", "image": "portolan/echo"});
+    let port = container["args"].as_array().and_then(|a| a.get(1)?.as_str()?.parse().ok()).unwrap_or(8080);
+    let mut whole = json!({
+        "name": "echo", "image": "portolan/echo",
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": port}, "periodSeconds": 1}
+    });
     for (key, value) in container.as_object().unwrap() {
         whole[key] = value.clone();
     }
