@@ -105,90 +105,100 @@ fn aligned(length: usize) -> usize {
     length.next_multiple_of(size_of::<usize>()).min(CONTROL * size_of::<u64>())
 }
 
-/// Questions that came together, and their answers.
+/// Questions that came together, and their answers. Made and used by one thread.
+///
+/// The headers hold the addresses of the buffers. Buffers are vectors that never grow, so those addresses hold when
+/// the batch moves, and a call prepares only what the one before it used up.
 pub(super) struct Batch {
-    questions: Box<[[u8; QUESTION]; BATCH]>,
-    question_lengths: [usize; BATCH],
-    paths: Box<[Path; BATCH]>,
+    questions: Vec<[u8; QUESTION]>,
+    paths: Vec<Path>,
     answers: Vec<u8>,
     answer_room: usize,
-    /// Which question each answer is for, and its length.
-    ready: Vec<(usize, usize)>,
+    received: Vec<libc::mmsghdr>,
+    sending: Vec<libc::mmsghdr>,
+    question_data: Vec<libc::iovec>,
+    answer_data: Vec<libc::iovec>,
+    /// How many datagrams the last call brought.
+    count: usize,
+    /// How many answers are ready.
+    ready: usize,
 }
 
 impl Batch {
     /// Buffers for answers of at most `answer_room` octets.
     pub(super) fn new(answer_room: usize) -> Self {
-        Self {
-            questions: Box::new([[0; QUESTION]; BATCH]),
-            question_lengths: [0; BATCH],
-            paths: Box::new([Path::empty(); BATCH]),
+        let no_data = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        // SAFETY: all octets zero is a valid mmsghdr that refers to nothing.
+        let no_header: libc::mmsghdr = unsafe { zeroed() };
+        let mut batch = Self {
+            questions: vec![[0; QUESTION]; BATCH],
+            paths: vec![Path::empty(); BATCH],
             answers: vec![0; answer_room * BATCH],
             answer_room,
-            ready: Vec::with_capacity(BATCH),
+            received: vec![no_header; BATCH],
+            sending: vec![no_header; BATCH],
+            question_data: vec![no_data; BATCH],
+            answer_data: vec![no_data; BATCH],
+            count: BATCH,
+            ready: 0,
+        };
+        for (data, question) in batch.question_data.iter_mut().zip(&mut batch.questions) {
+            *data = libc::iovec { iov_base: question.as_mut_ptr().cast(), iov_len: QUESTION };
         }
+        batch
     }
 
     /// Receives what is there; waits for the first datagram if `wait`. Returns how many came.
     pub(super) fn receive(&mut self, socket: &UdpSocket, wait: bool) -> io::Result<usize> {
-        self.ready.clear();
-        // SAFETY: all octets zero are valid iovecs and mmsghdrs that refer to nothing.
-        let (mut data, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { (zeroed(), zeroed()) };
-        for (((header, data), question), path) in
-            headers.iter_mut().zip(&mut data).zip(self.questions.iter_mut()).zip(self.paths.iter_mut())
-        {
-            *data = libc::iovec { iov_base: question.as_mut_ptr().cast(), iov_len: QUESTION };
+        for at in 0..self.count {
+            let path = &mut self.paths[at];
             path.peer_length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             path.control_length = size_of_val(&path.control);
-            header.msg_hdr = path.header(data);
+            self.received[at].msg_hdr = path.header(&mut self.question_data[at]);
         }
+        (self.count, self.ready) = (0, 0);
         let flags = if wait { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
-        // SAFETY: the headers refer to buffers of `self` and of this call, which outlive it and do not overlap.
+        // SAFETY: the headers refer to buffers of `self`, which live, stay where they are and do not overlap.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                headers.as_mut_ptr(),
+                self.received.as_mut_ptr(),
                 BATCH as libc::c_uint,
                 flags as _,
                 std::ptr::null_mut(),
             )
         };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        for (at, header) in headers.iter().enumerate().take(count) {
-            self.question_lengths[at] = (header.msg_len as usize).min(QUESTION);
-            let path = &mut self.paths[at];
+        self.count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        for (header, path) in self.received.iter().zip(&mut self.paths).take(self.count) {
             path.peer_length = header.msg_hdr.msg_namelen;
-            path.control_length = if header.msg_hdr.msg_controllen > 0 { header.msg_hdr.msg_controllen } else { 0 };
+            path.control_length = header.msg_hdr.msg_controllen;
             path.turn_round();
         }
-        Ok(count)
+        Ok(self.count)
     }
 
     /// Datagram `at`, the buffer for its answer, and where it came from.
     pub(super) fn exchange(&mut self, at: usize) -> (&[u8], &mut [u8], &Path) {
+        let length = (self.received[at].msg_len as usize).min(QUESTION);
         let answer = &mut self.answers[at * self.answer_room..(at + 1) * self.answer_room];
-        (&self.questions[at][..self.question_lengths[at]], answer, &self.paths[at])
+        (&self.questions[at][..length], answer, &self.paths[at])
     }
 
     /// Says that the answer to datagram `at`, of `length` octets, stands in its buffer.
     pub(super) fn answered(&mut self, at: usize, length: usize) {
-        self.ready.push((at, length.min(self.answer_room)));
+        let answer = &mut self.answers[at * self.answer_room..][..length.min(self.answer_room)];
+        let data = &mut self.answer_data[self.ready];
+        *data = libc::iovec { iov_base: answer.as_mut_ptr().cast(), iov_len: answer.len() };
+        self.sending[self.ready].msg_hdr = self.paths[at].header(data);
+        self.ready += 1;
     }
 
     /// Sends all answers that are ready. Returns how many of them the kernel did not take.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
-        // SAFETY: as in `receive`.
-        let (mut data, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { (zeroed(), zeroed()) };
-        let answers = self.answers.as_mut_ptr();
-        for ((header, data), (at, length)) in headers.iter_mut().zip(&mut data).zip(&self.ready) {
-            let answer = answers.wrapping_add(at * self.answer_room);
-            *data = libc::iovec { iov_base: answer.cast(), iov_len: *length };
-            header.msg_hdr = self.paths[*at].header(data);
-        }
-        let mut left = &mut headers[..self.ready.len()];
+        let mut left = &mut self.sending[..self.ready];
         let mut unsent = 0;
         while !left.is_empty() {
-            // SAFETY: the headers refer to buffers of `self` and of this call, which outlive it.
+            // SAFETY: the headers refer to buffers of `self`, which live and stay where they are.
             let count = unsafe { libc::sendmmsg(socket.as_raw_fd(), left.as_mut_ptr(), left.len() as _, 0) };
             // The first one failed: it is left out and the others go on.
             let done = usize::try_from(count).unwrap_or_else(|_| {
@@ -197,6 +207,7 @@ impl Batch {
             });
             left = &mut left[done.max(1)..];
         }
+        self.ready = 0;
         unsent
     }
 }

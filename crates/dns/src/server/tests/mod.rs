@@ -1,5 +1,6 @@
 //! Servers in network namespaces of their own, asked over sockets.
 
+mod anything;
 mod forwarding;
 mod listening;
 mod net;
