@@ -169,6 +169,12 @@ pub struct Node {
     /// Where names outside the cluster are asked for. Default: the name servers of /etc/resolv.conf.
     #[arg(long, value_name = "IP[:PORT]", value_parser = parse_upstream)]
     pub upstream_dns: Vec<SocketAddr>,
+    /// Where what a reboot makes worthless is kept.
+    #[arg(long, value_name = "DIR", default_value = "/run/portolan-node")]
+    pub run_dir: PathBuf,
+    /// The control group of the node's Pods, under each hierarchy's root.
+    #[arg(long, value_name = "PATH", default_value = "portolan-node")]
+    pub cgroup_parent: PathBuf,
     /// Run inside this network namespace (a path); used by `up`.
     #[arg(long, value_name = "PATH", hide = true)]
     pub netns: Option<PathBuf>,

@@ -41,6 +41,8 @@ pub async fn run(args: cli::Node) -> Result<()> {
         upstream_dns,
         image_dir: args.image_dir.unwrap_or_else(|| args.data_dir.join("images")),
         data_dir: args.data_dir,
+        run_dir: args.run_dir,
+        cgroup_parent: args.cgroup_parent,
         program: std::env::current_exe().context("cannot tell where this program is")?,
         authority_pem: credentials.authority_pem,
         certificate_pem: credentials.certificate_pem,

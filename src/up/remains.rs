@@ -42,6 +42,6 @@ pub async fn end_node(layout: &Layout, run_dir: &RunDir, node: &NodePlace, signa
         std::fs::remove_file(&file)?;
     }
     let folder = layout.node_dir(&node.name);
-    let _ = folder;
+    tokio::task::spawn_blocking(move || pods::cleanup(&folder)).await??;
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! | `layout.json` | everything that it may have made, by name; written before the first of it is made |
 //! | `control.sock` | its door |
 //! | `nodes/NAME.json`, `nodes/NAME.log` | each node's process, and what it says |
+//! | `nodes/NAME.run/` | its Pods' namespaces and containers' parents |
 
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -80,6 +81,11 @@ impl RunDir {
     /// Where a node writes what it has to say.
     pub fn node_log(&self, name: &str) -> PathBuf {
         self.0.join("nodes").join(format!("{name}.log"))
+    }
+
+    /// Where a node keeps what a reboot makes worthless.
+    pub fn node_run(&self, name: &str) -> PathBuf {
+        self.0.join("nodes").join(format!("{name}.run"))
     }
 
     /// The kubeconfig with which a node joins.

@@ -24,7 +24,7 @@ use crate::resolver;
 use crate::routes::Routes;
 use crate::services::{self, Tell};
 use crate::sysctls;
-use crate::{announce, lease};
+use crate::{announce, lease, pods_of_node};
 
 /// How long to wait before a server that refused or did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -95,7 +95,10 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     parts.spawn(named("lease", lease::keep(client.clone(), config.name.clone(), config.lease_renewal, stop.clone())));
     let part = tell_dataplane(config.clone(), neighbours.clone(), tell_node, stop.clone());
     parts.spawn(named("data plane", part));
-    let _ = listener;
+    let Some(pod_cidr) = pod_range(neighbours.clone(), &stop).await else { return Ok(()) };
+    let running = pods_of_node::start(&client, &config, pod_cidr, known).map_err(|e| AgentError::Pods(e.into()))?;
+    let _ = (listener, running.runtime());
+    parts.spawn(named("Pods", running.keep(client.clone(), config.name.clone(), stop.clone())));
     let announcer = Announcer::start(Interface::by_address(config.address)?)?;
     let part = announce::keep(config.name.clone(), announcer, addresses, neighbours, stop.clone());
     parts.spawn(named("announcements", part));

@@ -27,6 +27,10 @@ pub struct Config {
     pub upstream_dns: Vec<SocketAddr>,
     /// Where the node keeps its Pods' state.
     pub data_dir: PathBuf,
+    /// Where what a reboot makes worthless is kept: namespaces' pins, containers' parents.
+    pub run_dir: PathBuf,
+    /// The control group under which the node's Pods have theirs, relative to each hierarchy's root.
+    pub cgroup_parent: PathBuf,
     /// Where images are kept; nodes of one machine share it.
     pub image_dir: PathBuf,
     /// The program whose `init` subcommand starts containers: this one.
