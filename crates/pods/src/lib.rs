@@ -40,6 +40,7 @@ mod probes;
 mod host;
 mod remains;
 pub mod runtime;
+pub mod server;
 pub mod updates;
 
 pub use config::Config;
