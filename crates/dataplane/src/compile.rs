@@ -45,12 +45,14 @@ mod class;
 mod elements;
 mod fields;
 mod intervals;
+mod key;
 mod map;
 mod program;
 
 pub use class::{Action, Class, Pick};
 pub(crate) use elements::{Ids, id_key, slot_key};
 pub(crate) use fields::endpoint_of;
+pub use key::Key;
 pub use map::Map;
 
 /// What can be chosen about the rules.

@@ -4,7 +4,7 @@
 //! from which any element can be made again. So a change costs a comparison of one Service's routes with those it had,
 //! and nothing is listed.
 //!
-//! At the start, and whenever it is not certain what the kernel holds, [`Planner::rebuild`] compares everything that is
+//! At the start, and whenever it is not certain what the kernel holds, `Planner::rebuild` compares everything that is
 //! wanted with a dump and changes the difference. Endpoints keep their slots and classes their numbers, so that a
 //! restart of the agent changes nothing.
 
@@ -79,7 +79,7 @@ impl Counted {
 }
 
 impl Planner {
-    /// Knows of nothing: call [`Planner::rebuild`] first.
+    /// Knows of nothing: call `Planner::rebuild` first.
     pub fn new(config: &Config, family: Family) -> Planner {
         Planner {
             compiler: Compiler::new(config, family),
@@ -189,6 +189,7 @@ impl Planner {
                 self.services.insert(id, routes);
             }
         }
+        self.claims.settle();
         flows
     }
 

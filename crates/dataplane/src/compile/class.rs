@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::compile::fields::Key;
+use crate::compile::key::Key;
 use crate::route::{Decision, List, Masquerade, PortRoutes, Route};
 
 /// How a destination is served: a number in the kernel, and a chain for it. Its text is the chain's name.

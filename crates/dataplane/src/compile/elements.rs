@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use ipnet::IpNet;
 use nft::{Element, Value};
 
-use crate::compile::fields::{Key, destination_key, endpoint_value};
+use crate::compile::fields::{destination_key, endpoint_value};
 use crate::compile::intervals::{everything, intervals, loopback};
+use crate::compile::key::Key;
 use crate::compile::{Class, Compiler, Map};
 use crate::model::Node;
 use crate::route::{Destination, Endpoint, List};
@@ -83,7 +84,7 @@ pub(crate) fn endpoint_id(endpoint: &Endpoint) -> u32 {
 impl Compiler {
     /// That a destination is served, and how.
     pub(crate) fn service_element(&self, destination: &Destination, class: u32) -> (Map, Element) {
-        let map = Key::of(destination).classes();
+        let map = Map::classes(Key::of(destination));
         (map, Element::value(destination_key(destination), Value::new().host_u32(class)))
     }
 
@@ -96,7 +97,7 @@ impl Compiler {
         endpoint: &Endpoint,
     ) -> (Map, Element) {
         let key = slot_key(destination, list, slot);
-        (Key::of(destination).endpoints(), Element::value(key, endpoint_value(endpoint)))
+        (Map::endpoints(Key::of(destination)), Element::value(key, endpoint_value(endpoint)))
     }
 
     /// That a slot of a list holds the endpoint with an id.
@@ -108,7 +109,7 @@ impl Compiler {
         id: u32,
     ) -> (Map, Element) {
         let key = slot_key(destination, list, slot);
-        (Key::of(destination).affinity_slots(), Element::value(key, Value::new().host_u32(id)))
+        (Map::affinity_slots(Key::of(destination)), Element::value(key, Value::new().host_u32(id)))
     }
 
     /// That an id is that of an endpoint of a list.
@@ -120,7 +121,7 @@ impl Compiler {
         endpoint: &Endpoint,
     ) -> (Map, Element) {
         let key = id_key(destination, list, id);
-        (Key::of(destination).affinity_endpoints(), Element::value(key, endpoint_value(endpoint)))
+        (Map::affinity_endpoints(Key::of(destination)), Element::value(key, endpoint_value(endpoint)))
     }
 
     /// That a range may use a destination.

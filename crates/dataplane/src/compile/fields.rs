@@ -1,64 +1,14 @@
-//! What differs between the families, and the keys that are made of it.
+//! What differs between the families, and the keys and data that are made of it.
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use nft::{Expr, Field, Register, Value};
 
-use crate::compile::{Compiler, Map};
+use crate::compile::Compiler;
+use crate::compile::key::Key;
 use crate::model::Family;
 use crate::route::{Destination, Endpoint};
-
-/// By what a destination is found: its own address and port, or only a port of this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// Address, protocol and port.
-    Address,
-    /// Protocol and port.
-    NodePort,
-}
-
-impl Key {
-    /// How destinations of this sort are found.
-    pub const fn of(destination: &Destination) -> Key {
-        match destination {
-            Destination::Address { .. } => Key::Address,
-            Destination::NodePort { .. } => Key::NodePort,
-        }
-    }
-
-    /// To class numbers.
-    pub const fn classes(self) -> Map {
-        match self {
-            Key::Address => Map::Services,
-            Key::NodePort => Map::NodePorts,
-        }
-    }
-
-    /// From slots to endpoints.
-    pub const fn endpoints(self) -> Map {
-        match self {
-            Key::Address => Map::Endpoints,
-            Key::NodePort => Map::NodePortEndpoints,
-        }
-    }
-
-    /// From slots to ids.
-    pub const fn affinity_slots(self) -> Map {
-        match self {
-            Key::Address => Map::AffinitySlots,
-            Key::NodePort => Map::NodePortAffinitySlots,
-        }
-    }
-
-    /// From ids to endpoints.
-    pub const fn affinity_endpoints(self) -> Map {
-        match self {
-            Key::Address => Map::AffinityEndpoints,
-            Key::NodePort => Map::NodePortAffinityEndpoints,
-        }
-    }
-}
 
 impl Compiler {
     pub(super) fn source(&self) -> Field {

@@ -3,7 +3,7 @@
 use nft::{Set, SetFlags, TableId, Type};
 
 use crate::compile::Config;
-use crate::compile::fields::Key;
+use crate::compile::key::Key;
 use crate::model::Family;
 use crate::route::Destination;
 
@@ -92,10 +92,42 @@ impl Map {
         matches!(self, Map::Affinity)
     }
 
+    /// From destinations to class numbers.
+    pub(super) const fn classes(key: Key) -> Map {
+        match key {
+            Key::Address => Map::Services,
+            Key::NodePort => Map::NodePorts,
+        }
+    }
+
+    /// From slots to endpoints.
+    pub(super) const fn endpoints(key: Key) -> Map {
+        match key {
+            Key::Address => Map::Endpoints,
+            Key::NodePort => Map::NodePortEndpoints,
+        }
+    }
+
+    /// From slots to ids.
+    pub(super) const fn affinity_slots(key: Key) -> Map {
+        match key {
+            Key::Address => Map::AffinitySlots,
+            Key::NodePort => Map::NodePortAffinitySlots,
+        }
+    }
+
+    /// From ids to endpoints.
+    pub(super) const fn affinity_endpoints(key: Key) -> Map {
+        match key {
+            Key::Address => Map::AffinityEndpoints,
+            Key::NodePort => Map::NodePortAffinityEndpoints,
+        }
+    }
+
     /// Where a destination's endpoints are: by slot; with affinity: ids by slot, endpoints by id.
     pub(crate) const fn of_endpoints(destination: &Destination) -> (Map, Map, Map) {
         let key = Key::of(destination);
-        (key.endpoints(), key.affinity_slots(), key.affinity_endpoints())
+        (Map::endpoints(key), Map::affinity_slots(key), Map::affinity_endpoints(key))
     }
 
     /// How it is made.

@@ -6,7 +6,7 @@ use nft::expr::{DynsetOp, Lookup, MetaKey, Nat, NatFamily, NatFlags, NatKind, Nu
 use nft::{Chain, ChainType, Expr, Field, Hook, Register, Rule, Value, Verdict};
 
 use crate::compile::elements::{first_slot, list_bit};
-use crate::compile::fields::Key;
+use crate::compile::key::Key;
 use crate::compile::{Action, Class, Compiler, Map, Pick};
 use crate::model::{Family, Protocol};
 use crate::route::Masquerade;
@@ -66,15 +66,15 @@ impl Compiler {
         let mut chains = match class.action {
             Action::Reject | Action::Drop => Vec::new(),
             Action::Forward { masquerade, pick } => {
-                let mut chains = vec![self.chain(&pick, self.pick(&pick))];
+                let mut chains = vec![self.pick_chain(&pick)];
                 if masquerade != Masquerade::Never {
                     chains.push(self.chain(&class.action, self.masquerade_and_pick(masquerade, &pick)));
                 }
                 chains
             }
             Action::BySource { cluster, local } => {
-                let mut chains = vec![self.chain(&cluster, self.pick(&cluster))];
-                chains.extend(local.iter().map(|local| self.chain(local, self.pick(local))));
+                let mut chains = vec![self.pick_chain(&cluster)];
+                chains.extend(local.iter().map(|local| self.pick_chain(local)));
                 chains.push(self.chain(&class.action, self.by_source(&cluster, local.as_ref())));
                 chains
             }
@@ -91,11 +91,20 @@ impl Compiler {
         (Chain::regular(&self.table, &name), rules)
     }
 
+    fn pick_chain(&self, pick: &Pick) -> (Chain, Vec<Rule>) {
+        let (chain, mut rules) = self.chain(pick, self.pick(pick));
+        if pick.affinity.is_some() {
+            let comments = ["a client that is known", "any other client", "there is no place to remember it"];
+            rules = rules.into_iter().zip(comments).map(|(rule, comment)| rule.with_comment(comment)).collect();
+        }
+        (chain, rules)
+    }
+
     /// Finds the destination's class and goes to its chain.
     fn dispatch(&self, key: Key) -> Vec<Expr> {
         let mut rule = Vec::new();
         self.load_key(key, &mut rule);
-        rule.push(lookup(key.classes(), Lookup::Value(SCRATCH)));
+        rule.push(lookup(Map::classes(key), Lookup::Value(SCRATCH)));
         if key == Key::NodePort {
             rule.push(self.destination().load(Register::R0));
             rule.push(lookup(Map::NodePortAddresses, Lookup::Contained));
@@ -199,8 +208,9 @@ impl Compiler {
     fn pick_any(&self, pick: &Pick) -> Vec<Expr> {
         let mut rule: Vec<Expr> = clear_scratch().into();
         self.load_slot(pick, &mut rule);
-        rule.push(lookup(pick.key.endpoints(), Lookup::Value(Register::R0)));
-        rule.push(self.dnat(Register::R0));
+        let endpoint = self.endpoint_register();
+        rule.push(lookup(Map::endpoints(pick.key), Lookup::Value(endpoint)));
+        rule.push(self.dnat(endpoint));
         rule
     }
 
@@ -242,12 +252,11 @@ impl Compiler {
 
     fn choose_into_scratch(&self, pick: &Pick, rule: &mut Vec<Expr>) {
         self.load_slot(pick, rule);
-        rule.push(lookup(pick.key.affinity_slots(), Lookup::Value(SCRATCH)));
+        rule.push(lookup(Map::affinity_slots(pick.key), Lookup::Value(SCRATCH)));
         rule.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
     }
 
-    /// The endpoint of the list whose id is in the scratch, behind where a client's key ends. Ends the rule if there is
-    /// none.
+    /// The endpoint of the list whose id is in the scratch. Ends the rule if there is none.
     fn load_endpoint_of_scratch(&self, pick: &Pick, rule: &mut Vec<Expr>) -> Register {
         let behind = self.load_key(pick.key, rule);
         rule.push(load_scratch(behind));
@@ -255,9 +264,14 @@ impl Compiler {
             let (mask, xor) = (Value::new().host_u32(u32::MAX), Value::new().host_u32(list_bit(pick.list)));
             rule.push(Expr::Bitwise { sreg: behind, dreg: behind, mask, xor });
         }
-        let endpoint = Register::R0.plus(2 * self.address_words() + 2);
-        rule.push(lookup(pick.key.affinity_endpoints(), Lookup::Value(endpoint)));
+        let endpoint = self.endpoint_register();
+        rule.push(lookup(Map::affinity_endpoints(pick.key), Lookup::Value(endpoint)));
         endpoint
+    }
+
+    /// Behind the longest key, a client's.
+    fn endpoint_register(&self) -> Register {
+        Register::R0.plus(2 * self.address_words() + 2)
     }
 
     fn remember(&self, op: DynsetOp, timeout: Duration) -> Vec<Expr> {

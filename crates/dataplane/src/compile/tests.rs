@@ -1,1 +1,161 @@
+use std::net::IpAddr;
+use std::num::NonZeroU16;
 
+use ipnet::IpNet;
+use nft::{Element, Role};
+
+use super::elements::endpoint_id;
+use super::intervals::{everything, intervals, loopback};
+use super::*;
+use crate::route::{Endpoint, List, Masquerade};
+
+fn compiler(family: Family) -> Compiler {
+    Compiler::new(&Config::default(), family)
+}
+
+fn pick(list: List, count: u32, affinity: Option<u32>) -> Pick {
+    Pick { key: key::Key::Address, list, count, affinity }
+}
+
+fn text(chains: &[(nft::Chain, Vec<nft::Rule>)]) -> String {
+    let lines = chains.iter().flat_map(|(chain, rules)| {
+        let rules = rules.iter().map(|rule| format!("  {}", rule.text()));
+        std::iter::once(chain.name.to_string()).chain(rules)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_program_is_small_and_the_same_for_every_cluster() {
+    let expected = "\
+reject
+  meta l4proto tcp reject with tcp reset
+  reject with icmp 3
+services
+  meta priority set ip daddr . meta l4proto . th dport map @services meta priority vmap @classes
+  ip daddr @cluster-ips goto reject
+  ip daddr @service-cidrs drop
+  ip daddr @node-port-addresses fib daddr type local meta priority set meta l4proto . th dport map @node-ports \
+                    meta priority vmap @classes
+prerouting
+  jump services
+output
+  jump services
+postrouting
+  meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff masquerade fully-random
+  ip saddr . ip daddr @hairpins masquerade fully-random";
+    assert_eq!(text(&compiler(Family::V4).program()), expected);
+    let v6 = text(&compiler(Family::V6).program());
+    assert_eq!(
+        v6,
+        expected.replace("ip saddr", "ip6 saddr").replace("ip daddr", "ip6 daddr").replace("icmp 3", "icmp 4")
+    );
+}
+
+#[test]
+fn a_class_brings_the_chains_that_it_goes_to() {
+    let cluster = pick(List::Cluster, 5, None);
+    let local = pick(List::Local, 2, None);
+    let class = Class { firewalled: true, action: Action::BySource { cluster, local: Some(local) } };
+    let expected = "\
+n5
+  meta priority set 0x00000000 dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 5 map @endpoints
+local-n2
+  meta priority set 0x00000000 dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 offset 16777216 map \
+                    @endpoints
+by-source-n5-n2
+  ip saddr @pod-cidrs goto n5
+  fib saddr type local meta mark set meta mark | 0x00004000 goto n5
+  goto local-n2
+firewall-by-source-n5-n2
+  ip daddr . meta l4proto . th dport . ip saddr != @sources drop
+  goto by-source-n5-n2";
+    assert_eq!(text(&compiler(Family::V4).chains(&class)), expected);
+}
+
+#[test]
+fn no_local_endpoint_is_a_drop_for_all_others() {
+    let class =
+        Class { firewalled: false, action: Action::BySource { cluster: pick(List::Cluster, 1, None), local: None } };
+    let chains = compiler(Family::V4).chains(&class);
+    assert_eq!(chains.last().map(|(_, rules)| rules.last().map(nft::Rule::text)), Some(Some("drop".to_owned())));
+}
+
+/// Classes that differ have chains of different names, else one would take the other's place.
+#[test]
+fn names_of_classes_are_unique() {
+    let mut names = std::collections::HashMap::new();
+    let mut chains = std::collections::HashMap::new();
+    let keys = [key::Key::Address, key::Key::NodePort];
+    let affinities = [None, Some(1), Some(10)];
+    for key in keys {
+        for affinity in affinities {
+            for count in [1, 2, 11] {
+                let pick = |list| Pick { key, list, count, affinity };
+                let (cluster, local) = (pick(List::Cluster), pick(List::Local));
+                let mut actions = vec![
+                    Action::Reject,
+                    Action::Drop,
+                    Action::BySource { cluster, local: None },
+                    Action::BySource { cluster, local: Some(local) },
+                    Action::BySource { cluster, local: Some(Pick { count: 3, ..local }) },
+                ];
+                for pick in [cluster, local] {
+                    for masquerade in [Masquerade::Never, Masquerade::FromOutside, Masquerade::Always] {
+                        actions.push(Action::Forward { masquerade, pick });
+                    }
+                }
+                for action in actions {
+                    for firewalled in [false, true] {
+                        let class = Class { firewalled, action };
+                        assert_eq!(*names.entry(class.to_string()).or_insert(class), class);
+                        for (chain, rules) in compiler(Family::V4).chains(&class) {
+                            assert_eq!(*chains.entry(chain.name).or_insert(rules.clone()), rules);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn nets(texts: &[&str]) -> Vec<IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn boundaries(elements: &[Element]) -> Vec<String> {
+    let text = |element: &Element| {
+        let octets: [u8; 4] = element.key.as_slice().try_into().unwrap();
+        let sign = if element.role == Role::IntervalEnd { "<" } else { ">=" };
+        format!("{sign}{}", IpAddr::from(octets))
+    };
+    elements.iter().map(text).collect()
+}
+
+#[test]
+fn ranges_that_overlap_or_touch_become_one() {
+    let v4 = |given: &[&str], without: &[&str]| boundaries(&intervals(&nets(given), &nets(without), Family::V4));
+    assert_eq!(v4(&["10.1.0.0/16", "10.0.0.0/16", "10.0.3.0/24"], &[]), [">=10.0.0.0", "<10.2.0.0"]);
+    assert_eq!(v4(&["10.0.0.5/8", "fd00::/8"], &[]), [">=10.0.0.0", "<11.0.0.0"]);
+    assert_eq!(v4(&["128.0.0.0/1"], &[]), [">=128.0.0.0"]);
+    assert_eq!(v4(&["0.0.0.0/0"], &["127.0.0.0/8"]), [">=0.0.0.0", "<127.0.0.0", ">=128.0.0.0"]);
+    assert_eq!(v4(&["127.0.0.0/16"], &["127.0.0.0/8"]), [""; 0]);
+    assert_eq!(v4(&["126.0.0.0/7"], &["127.0.0.0/8"]), [">=126.0.0.0", "<127.0.0.0"]);
+    assert_eq!(v4(&[], &[]), [""; 0]);
+    assert_eq!(intervals(&[everything(Family::V6)], &[loopback(Family::V6)], Family::V6).len(), 3);
+}
+
+#[test]
+fn ids_depend_on_address_and_port_alone_and_are_unique() {
+    let endpoint = |n: u32| Endpoint { address: IpAddr::from(n.to_be_bytes()), port: NonZeroU16::new(8080).unwrap() };
+    // Enough that some hash to the same number: of 200,000 in 2^31, about nine pairs do.
+    let all: Vec<Endpoint> = (0..200_000).map(|n| endpoint(0x0a00_0000 + n * 7)).collect();
+    let hashes: std::collections::HashSet<u32> = all.iter().map(endpoint_id).collect();
+    let ids = Ids::new(all.iter());
+    let mut seen = std::collections::HashSet::new();
+    assert!(all.iter().all(|endpoint| ids.get(endpoint).is_some_and(|id| id < 0x8000_0000 && seen.insert(id))));
+    assert!(hashes.len() > 199_900, "the hash is bad: {} numbers of 200,000", hashes.len());
+    let few = Ids::new(all[..3].iter());
+    assert_eq!(few.get(&all[1]), Some(endpoint_id(&all[1])));
+    assert_eq!(few.get(&all[3]), None);
+}

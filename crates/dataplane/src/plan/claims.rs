@@ -11,6 +11,8 @@ use crate::route::{Claim, Destination, ServiceRoutes};
 pub(super) struct Claims {
     owners: HashMap<Destination, Claimant>,
     waiting: HashMap<Destination, Vec<Claimant>>,
+    /// Who got what because another gave it up, since the last [`Claims::settle`]: not yet among its routes.
+    inherited: Vec<(ServiceId, Destination)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,7 @@ impl Claims {
         let waits = self.waiting.iter().filter(|(_, all)| all.iter().any(|other| other.id == id));
         let mut given_up: BTreeSet<Destination> = waits.map(|(destination, _)| *destination).collect();
         given_up.extend(held.into_iter().flat_map(claims).map(|(destination, _)| destination));
+        given_up.extend(self.inherited.iter().filter(|(heir, _)| *heir == id).map(|(_, destination)| *destination));
         for destination in given_up {
             let kept = claimed.get(&destination).copied();
             if self.claim_of(&destination, id) != kept {
@@ -54,6 +57,11 @@ impl Claims {
             }
         }
         affected
+    }
+
+    /// All Services that won or lost something have their routes.
+    pub(super) fn settle(&mut self) {
+        self.inherited.clear();
     }
 
     /// Leaves of a Service's routes only those to destinations that it owns.
@@ -109,6 +117,7 @@ impl Claims {
             if let Some(first) = first {
                 let heir = waiting.swap_remove(first);
                 self.owners.insert(*destination, heir);
+                self.inherited.push((heir.id, *destination));
                 promoted = Some(heir.id);
             }
         }

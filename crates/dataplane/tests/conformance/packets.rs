@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use dataplane::backend::nftables;
 use dataplane::route::{Choice, Endpoint};
-use dataplane::{Config, Dataplane};
-use testbed::{Lab, Namespace, TcpServer, UdpServer};
+use dataplane::{Config, Dataplane, Family};
+use testbed::{Lab, Namespace, Network, TcpServer, UdpServer};
 
 use crate::row::{Expected, Row};
 use crate::world::{self, HOSTS, Host, host};
@@ -48,28 +48,34 @@ impl Cluster {
     pub fn new(test: &str) -> anyhow::Result<Cluster> {
         let lab = Lab::new(test);
         let (node, far, outside) = (lab.namespace("node")?, lab.namespace("far")?, lab.namespace("outside")?);
-        node.set_sysctl("net.ipv4.ip_forward", "1")?;
-        // Without limit, else the kernel tells only some of those that are rejected.
-        node.set_sysctl("net.ipv4.icmp_ratelimit", "0")?;
-        node.set_sysctl("net.ipv4.conf.all.rp_filter", "0")?;
-        node.set_sysctl("net.ipv4.conf.default.rp_filter", "0")?;
-
+        for (key, value) in [
+            ("net.ipv4.ip_forward", "1"),
+            ("net.ipv6.conf.all.forwarding", "1"),
+            ("net.ipv4.conf.all.rp_filter", "0"),
+            ("net.ipv4.conf.default.rp_filter", "0"),
+            // Without limit, else the kernel tells only some of those that are rejected.
+            ("net.ipv4.icmp_ratelimit", "0"),
+            ("net.ipv6.icmp.ratelimit", "0"),
+        ] {
+            node.set_sysctl(key, value)?;
+        }
         lab.veth((&node, "lan"), (&far, "lan"))?;
-        node.add_address("lan", "172.30.0.1/24".parse()?)?;
-        for address in ["172.30.0.2/24", "172.30.0.3/24"] {
-            far.add_address("lan", address.parse()?)?;
-        }
-        node.add_route("0.0.0.0/0".parse()?, world::ip("172.30.0.2"))?;
-        for range in ["192.0.2.0/24", "10.244.1.0/24", "10.96.0.0/16", "198.51.100.0/24", "203.0.113.0/24"] {
-            far.add_route(range.parse()?, world::ip("172.30.0.1"))?;
-        }
         lab.veth((&node, "wan"), (&outside, "wan"))?;
-        node.add_address("wan", "192.0.2.1/24".parse()?)?;
-        for address in ["192.0.2.10/24", "192.0.2.77/24"] {
-            outside.add_address("wan", address.parse()?)?;
+        for (place, link, address) in [
+            (&node, "lan", "172.30.0.1/24"),
+            (&far, "lan", "172.30.0.2/24"),
+            (&far, "lan", "172.30.0.3/24"),
+            (&node, "wan", "192.0.2.1/24"),
+            (&outside, "wan", "192.0.2.10/24"),
+            (&outside, "wan", "192.0.2.77/24"),
+        ] {
+            add_address(place, link, address)?;
         }
-        outside.add_route("0.0.0.0/0".parse()?, world::ip("192.0.2.1"))?;
-
+        add_route(&node, "0.0.0.0/0", "172.30.0.2")?;
+        add_route(&outside, "0.0.0.0/0", "192.0.2.1")?;
+        for range in ["192.0.2.0/24", "10.244.1.0/24", "10.96.0.0/16", "198.51.100.0/24", "203.0.113.0/24"] {
+            add_route(&far, range, "172.30.0.1")?;
+        }
         let mut cluster = Cluster { node, pods: Vec::new(), far, outside, _tcp: Vec::new(), _udp: Vec::new() };
         for host in &HOSTS {
             cluster.add(&lab, host)?;
@@ -80,31 +86,38 @@ impl Cluster {
     /// A Pod of this node has a namespace of its own, behind a veth; a Pod of another node is an address there.
     fn add(&mut self, lab: &Lab, host: &'static Host) -> anyhow::Result<()> {
         let is_pod = host.address.starts_with("10.244.");
-        let own = format!("{}/32", host.address).parse()?;
+        let own = format!("{}/32", host.address);
         if is_pod && host.node == "here" {
             let (pod, outer) = (lab.namespace(host.name)?, format!("pod-{}", host.name));
             lab.veth((&self.node, &outer), (&pod, "eth0"))?;
-            self.node.add_address(&outer, "10.244.1.254/32".parse()?)?;
-            self.node.add_link_route(own, &outer)?;
-            pod.add_address("eth0", own)?;
-            // Everything is behind the one link; the node answers ARP for all that it has a route to.
+            add_address(&self.node, &outer, "10.244.1.254/32")?;
+            add_address(&pod, "eth0", &own)?;
+            for own in both(&own)? {
+                self.node.add_link_route(own, &outer)?;
+            }
+            // IPv4: everything is behind the one link; the node answers ARP for all that it has a route to.
             self.node.set_sysctl(&format!("net.ipv4.conf.{outer}.proxy_arp"), "1")?;
             self.node.set_sysctl(&format!("net.ipv4.neigh.{outer}.proxy_delay"), "0")?;
             pod.add_link_route("0.0.0.0/0".parse()?, "eth0")?;
+            // IPv6: the node is the gateway.
+            let gateway = world::v6(world::ip("10.244.1.254"));
+            pod.add_link_route(format!("{gateway}/128").parse()?, "eth0")?;
+            pod.add_route("::/0".parse()?, gateway)?;
             self.pods.push((host.name, pod));
         } else if is_pod {
-            self.far.add_address("lan", own)?;
-            self.node.add_route(own, world::ip("172.30.0.2"))?;
+            add_address(&self.far, "lan", &own)?;
+            add_route(&self.node, &own, "172.30.0.2")?;
         }
         if "abcdehr".contains(host.name) {
-            for port in [world::TARGET_PORT, 8081] {
-                let (address, name) = (SocketAddr::new(world::ip(host.address), port), format!("{}:{port}", host.name));
-                let (tcp, udp) = {
+            let address = world::ip(host.address);
+            for address in [address, world::v6(address)] {
+                for port in [world::TARGET_PORT, 8081] {
+                    let (at, name) = (SocketAddr::new(address, port), format!("{}:{port}", host.name));
                     let place = self.place(host.name);
-                    (TcpServer::start(place, address, &name)?, UdpServer::start(place, address, &name)?)
-                };
-                self._tcp.push(tcp);
-                self._udp.push(udp);
+                    let servers = (TcpServer::start(place, at, &name)?, UdpServer::start(place, at, &name)?);
+                    self._tcp.push(servers.0);
+                    self._udp.push(servers.1);
+                }
             }
         }
         Ok(())
@@ -129,8 +142,13 @@ impl Cluster {
     /// One connection, or one datagram from a new socket.
     pub fn ask(&self, who: &str, protocol: u8, to: SocketAddr) -> anyhow::Result<Met> {
         // A process of the node takes the address that its kernel chooses.
-        let from = if who == "host" { "0.0.0.0" } else { host(who).address };
-        let from = SocketAddr::new(world::ip(from), 0);
+        let from = match (who, to.ip()) {
+            ("host", IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
+            ("host", IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+            (_, IpAddr::V4(_)) => world::ip(host(who).address),
+            (_, IpAddr::V6(_)) => world::v6(world::ip(host(who).address)),
+        };
+        let from = SocketAddr::new(from, 0);
         let asked = self.place(who).run(|| match protocol {
             6 => ask_tcp(from, to),
             17 => ask_udp(from, to),
@@ -147,12 +165,36 @@ impl Cluster {
     }
 }
 
+/// A range in both families.
+fn both(range: &str) -> anyhow::Result<[Network; 2]> {
+    let v6 = match range {
+        "0.0.0.0/0" => "::/0".to_owned(),
+        range => {
+            let (address, len) = range.split_once('/').unwrap();
+            format!("{}/{}", world::v6(world::ip(address)), len.parse::<u8>()? + 96)
+        }
+    };
+    Ok([range.parse()?, v6.parse()?])
+}
+
+fn add_address(place: &Namespace, link: &str, address: &str) -> anyhow::Result<()> {
+    both(address)?.into_iter().try_for_each(|address| place.add_address(link, address))
+}
+
+fn add_route(place: &Namespace, range: &str, gateway: &str) -> anyhow::Result<()> {
+    let gateway = world::ip(gateway);
+    let [v4, v6] = both(range)?;
+    place.add_route(v4, gateway)?;
+    place.add_route(v6, world::v6(gateway))
+}
+
 fn ask_tcp(from: SocketAddr, to: SocketAddr) -> std::io::Result<String> {
     use nix::sys::socket::{
         AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
     };
     use std::os::fd::AsRawFd as _;
-    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let patience = nix::sys::time::TimeVal::new(0, SILENCE.as_micros() as i64);
     setsockopt(&socket, sockopt::SendTimeout, &patience)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
@@ -194,10 +236,11 @@ fn parse(line: &str) -> Option<Met> {
 /// The choice that an answer proves.
 fn choice(name: &str, seen_as: IpAddr, row: &Row, expected: &BTreeSet<Choice>) -> Choice {
     let (name, port) = name.split_once(':').unwrap();
-    let endpoint =
-        Endpoint { address: world::ip(host(name).address), port: NonZeroU16::new(port.parse().unwrap()).unwrap() };
+    let address = world::ip(host(name).address);
+    let address = if seen_as.is_ipv4() { address } else { world::v6(address) };
+    let endpoint = Endpoint { address, port: NonZeroU16::new(port.parse().unwrap()).unwrap() };
     let own = seen_as == row.packet.source;
-    let nodes = world::LOCAL.iter().any(|local| world::ip(local) == seen_as);
+    let nodes = crate::is_local(seen_as);
     // A process of the node that is masqueraded to the same address cannot be told from one that is not.
     let masquerade = match (own, nodes) {
         (true, true) => expected.iter().any(|choice| choice.endpoint == endpoint && choice.masquerade),
@@ -247,26 +290,27 @@ fn verdict(cluster: &Cluster, row: &Row) -> anyhow::Result<Expected> {
 }
 
 fn is_nodes(address: IpAddr) -> bool {
-    ["172.30.0.2", "127.0.0.1"].iter().chain(&world::LOCAL).any(|own| world::ip(own) == address)
+    let other = world::ip("172.30.0.2");
+    crate::is_local(address) || address == other || address == world::v6(other)
 }
 
 /// Endpoints of other nodes answer Pods of other nodes directly; only such that came this way for a cluster IP, which
 /// Pods do not do (their own nodes rewrite it), would have to be answered this way.
 fn is_answered_past_the_node(row: &Row) -> bool {
     let Expected::OneOf(choices) = &row.expected else { return false };
-    let far = |choice: &Choice| choice.endpoint.address.to_string().starts_with("10.244.2.");
+    let far = ["c", "d"].map(|name| world::ip(host(name).address));
+    let far = |choice: &Choice| far.iter().any(|far| [*far, world::v6(*far)].contains(&choice.endpoint.address));
     row.asker == "q" && choices.iter().any(|choice| far(choice) && !choice.masquerade)
 }
 
-#[test]
-fn packets() -> anyhow::Result<()> {
+fn judged_by_packets(family: Family) -> anyhow::Result<()> {
     if testbed::skip_unless_root().is_some() {
         return Ok(());
     }
     let cluster = Cluster::new("conformance")?;
-    let mut dataplane = cluster.dataplane(Config::default())?;
+    let mut dataplane = cluster.dataplane(Config { families: vec![family], ..Config::default() })?;
     let mut skipped = 0;
-    crate::judge(|row| {
+    crate::judge(family, |row| {
         if ![6, 17].contains(&row.packet.protocol) || is_answered_past_the_node(row) {
             skipped += 1;
             return row.expected.clone();
@@ -276,8 +320,16 @@ fn packets() -> anyhow::Result<()> {
         assert!(report.flows_error.is_none(), "{}: {:?}", row.name, report.flows_error);
         verdict(&cluster, row).unwrap_or_else(|error| panic!("{}: {error:?}", row.name))
     });
-    testbed::privilege::skip(&format!(
-        "{skipped} rows: no socket for their protocol here, or an answer that takes another way"
-    ));
+    println!("{skipped} rows without packets: no socket for their protocol here, or an answer that takes another way");
     Ok(())
+}
+
+#[test]
+fn packets() -> anyhow::Result<()> {
+    judged_by_packets(Family::V4)
+}
+
+#[test]
+fn packets_v6() -> anyhow::Result<()> {
+    judged_by_packets(Family::V6)
 }

@@ -61,6 +61,34 @@ fn row(line: &str) -> Row {
 impl Row {
     pub const SERVICE: (&str, &str) = ("default", "web");
 
+    /// The same in the IPv6 world.
+    pub fn into_v6(mut self) -> Row {
+        let all = |addresses: &mut Vec<IpAddr>| addresses.iter_mut().for_each(|ip| *ip = world::v6(*ip));
+        let nets = |nets: &mut Vec<ipnet::IpNet>| nets.iter_mut().for_each(|net| *net = world::net_v6(net));
+        all(&mut self.node.addresses);
+        nets(&mut self.node.node_port_addresses);
+        nets(&mut self.node.pod_cidrs);
+        nets(&mut self.node.service_cidrs);
+        all(&mut self.service.cluster_ips);
+        all(&mut self.service.external_ips);
+        self.service.load_balancer.iter_mut().for_each(|balanced| balanced.address = world::v6(balanced.address));
+        nets(&mut self.service.source_ranges);
+        let endpoints = self.slices.iter_mut().flat_map(|slice| &mut slice.endpoints);
+        endpoints.for_each(|endpoint| endpoint.address = world::v6(endpoint.address));
+        self.packet.source = world::v6(self.packet.source);
+        self.packet.destination = world::v6(self.packet.destination);
+        if let Expected::OneOf(choices) = &mut self.expected {
+            *choices = std::mem::take(choices)
+                .into_iter()
+                .map(|mut choice| {
+                    choice.endpoint.address = world::v6(choice.endpoint.address);
+                    choice
+                })
+                .collect();
+        }
+        self
+    }
+
     /// Puts what is given into a model, and nothing else.
     pub fn apply(&self, model: &mut Model) {
         let (services, slices) = model.known();
@@ -126,7 +154,10 @@ fn slices(text: &str, service: &Service, given: &[&str]) -> Vec<EndpointSlice> {
     let mut slices: Vec<EndpointSlice> = Vec::new();
     for part in text.split('/') {
         let endpoints: Vec<_> = part.split_whitespace().map(world::endpoint).collect();
-        let ports: BTreeSet<u16> = endpoints.iter().map(|(_, port)| port.unwrap_or(world::TARGET_PORT)).collect();
+        let mut ports: BTreeSet<u16> = endpoints.iter().map(|(_, port)| port.unwrap_or(world::TARGET_PORT)).collect();
+        if ports.is_empty() {
+            ports.insert(world::TARGET_PORT);
+        }
         for port in ports {
             let mut slice = EndpointSlice::new(NamespacedName::new(Row::SERVICE.0, Row::SERVICE.1));
             let named = given.contains(&"slice-port-name");

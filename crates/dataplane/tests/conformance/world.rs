@@ -10,7 +10,7 @@
 //! | `host` | 172.30.0.1 | a process of this node |
 //! | `out`, `out2` | 192.0.2.10, .77 | machines outside the cluster |
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use dataplane::Node;
 use dataplane::model::{Conditions, SliceEndpoint};
@@ -38,6 +38,25 @@ pub fn ip(text: &str) -> IpAddr {
 
 pub fn net(text: &str) -> IpNet {
     text.parse().unwrap_or_else(|_| panic!("{text} is no range"))
+}
+
+/// The same place in the IPv6 world: `fd00::` and the IPv4 address.
+pub fn v6(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) if address.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(address) => Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(address.to_bits())).into(),
+        IpAddr::V6(_) => ip("192.0.2.0"),
+    }
+}
+
+/// The same range in the IPv6 world; a range of IPv6 becomes one of IPv4. Everything stays everything.
+pub fn net_v6(range: &IpNet) -> IpNet {
+    match range.prefix_len() {
+        0 => net("::/0"),
+        8 if range.network().is_loopback() => net("::1/128"),
+        len if range.network().is_ipv4() => IpNet::new(v6(range.addr()), len + 96).unwrap(),
+        _ => net("192.0.2.0/24"),
+    }
 }
 
 /// Who asks or answers.

@@ -1,0 +1,50 @@
+//! People look at rules with `nft list`. nft 1.0.6 aborts on some rules that the kernel takes; not on ours.
+
+use std::process::Command;
+
+use crate::scene::{cluster, set};
+
+#[test]
+fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    if Command::new("nft").arg("--version").output().is_err() {
+        testbed::privilege::skip("there is no nft on this machine");
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("listing")?;
+    let model = kernel.model_mut();
+    set(model, "plain", 1, "np", "a b c");
+    set(model, "udp", 2, "udp itp=local", "a c");
+    set(model, "sticky", 3, "affinity=10800", "a b");
+    set(model, "balanced", 4, "lb etp=local ranges=192.0.2.0/28", "a c");
+    set(model, "balanced-sticky", 5, "sctp lb np affinity=60 etp=local", "a c");
+    set(model, "nobody", 6, "", "");
+    set(model, "elsewhere", 7, "itp=local", "c");
+    kernel.sync()?;
+    let output = cluster.node.command("nft").args(["list", "table", "ip", "portolan"]).output()?;
+    let listed = String::from_utf8(output.stdout)?;
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    let chains = cluster.node.run(|| {
+        let table = nft::TableId::new(nft::Family::Ip, "portolan");
+        anyhow::Ok(nft::Socket::in_current_netns()?.chains(&table)?)
+    })??;
+    assert!(chains.len() > 15, "{} chains", chains.len());
+    for chain in chains.into_iter().map(|listed| listed.object.name) {
+        assert!(listed.contains(&format!("chain {chain} {{")), "{chain} is not listed");
+    }
+    for text in [
+        "meta priority set ip daddr . meta l4proto . th dport map @services meta priority vmap @classes",
+        "ip daddr . meta l4proto . th dport . numgen random mod 3 map @endpoints",
+        "ip daddr @cluster-ips goto reject",
+        "10.96.0.1 . tcp . 80 : 0x0",
+        "update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 3h",
+    ] {
+        assert!(listed.contains(text), "not listed: {text}\n{listed}");
+    }
+    if std::env::var_os("SHOW_LISTING").is_some() {
+        println!("{listed}");
+    }
+    Ok(())
+}
