@@ -1,6 +1,7 @@
 //! What Pods are told of the cluster: ConfigMaps and Secrets, asked of the server when a Pod needs them and kept nowhere;
 //! Services, from the watch.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,5 +63,9 @@ impl Sources for Cluster {
 
     fn services(&self, namespace: &str) -> Vec<ServiceAddress> {
         self.known.services(namespace)
+    }
+
+    fn out_of_rotation(&self, address: IpAddr) -> BoxFuture<'_, ()> {
+        self.known.out_of_rotation(address).boxed()
     }
 }

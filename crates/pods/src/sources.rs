@@ -21,6 +21,13 @@ pub trait Sources: Send + Sync + 'static {
 
     /// The Services with a cluster IP of this namespace, and `default/kubernetes`, as they are now; in any order.
     fn services(&self, namespace: &str) -> Vec<ServiceAddress>;
+
+    /// Waits until nobody is told any more to send new connections to the Pod of this address. A Pod that is deleted is
+    /// asked to end only after that, so that a rolling update drops nothing, without a `sleep` in a preStop hook.
+    fn out_of_rotation(&self, address: IpAddr) -> BoxFuture<'_, ()> {
+        let _ = address;
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A Service as environment variables tell of it.

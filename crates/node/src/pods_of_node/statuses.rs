@@ -31,7 +31,12 @@ pub async fn tell(client: Client, statuses: Statuses) {
         };
         // Once for each reason: a server that is away for an hour is one line.
         if error != said {
-            tracing::warn!(namespace = change.namespace, pod = change.name, error, "a status cannot be written; it is tried again");
+            tracing::warn!(
+                namespace = change.namespace,
+                pod = change.name,
+                error,
+                "a status cannot be written; it is tried again"
+            );
             said = error;
         }
         statuses.put_back(change);

@@ -76,7 +76,9 @@ impl Asking {
 
     /// Whether words of a probe are about the container that runs now.
     pub fn is_current(&self, said: &Said) -> bool {
-        self.containers.get(&said.container).is_some_and(|p| p.attempt == said.attempt && p.tasks.contains_key(&said.kind))
+        self.containers
+            .get(&said.container)
+            .is_some_and(|p| p.attempt == said.attempt && p.tasks.contains_key(&said.kind))
     }
 
     /// The container has ended.

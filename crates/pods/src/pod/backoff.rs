@@ -39,9 +39,7 @@ impl BackOff {
     pub fn restarted(&self, ended: Timestamp, now: Timestamp, timing: &Timing) -> Self {
         let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let wait = match self.last {
-            Some(last) if !is_over(last, ended, timing) => {
-                last.wait.saturating_mul(2).min(millis(timing.backoff_most))
-            }
+            Some(last) if !is_over(last, ended, timing) => last.wait.saturating_mul(2).min(millis(timing.backoff_most)),
             _ => millis(timing.backoff_first),
         };
         Self { last: Some(Restart { at: now, wait }) }

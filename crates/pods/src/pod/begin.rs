@@ -103,7 +103,8 @@ fn prepare(start: &Start, dir: &ContainerDir, variables: Vec<(String, String)>) 
     let (host, pod, container) = (&start.host, &start.pod, &start.container);
     let image = find_image(start)?;
     // The start before this one is kept for `kubectl logs --previous`; one of this number was in vain.
-    attempts::remove_before(&start.dir, &container.name, start.attempt.saturating_sub(1)).map_err(NotStarted::machine)?;
+    attempts::remove_before(&start.dir, &container.name, start.attempt.saturating_sub(1))
+        .map_err(NotStarted::machine)?;
     crate::mounts::remove_tree(&dir.state).map_err(NotStarted::machine)?;
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     let group = format!("{}-{}", container.name, start.attempt);

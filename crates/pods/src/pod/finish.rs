@@ -92,8 +92,8 @@ pub fn ended(container: &Container, dir: &ContainerDir, running: &Running, recor
 pub fn last_words(container: &Container, dir: &ContainerDir, code: i32) -> String {
     use std::io::Read;
     let mut text = Vec::new();
-    let read = std::fs::File::open(dir.termination_log())
-        .and_then(|file| file.take(MESSAGE as u64).read_to_end(&mut text));
+    let read =
+        std::fs::File::open(dir.termination_log()).and_then(|file| file.take(MESSAGE as u64).read_to_end(&mut text));
     if let Err(error) = read {
         tracing::warn!(container = container.name, %error, "the termination message cannot be read");
     }

@@ -307,9 +307,15 @@ fn ready(pod: &Pod, before: &PodStatus, containers: &Verdict) -> Verdict {
         match known(&gate.condition_type) {
             Some("True") => {}
             Some(_) => {
-                messages.push(format!("the status of pod readiness gate {:?} is not \"True\", but False", gate.condition_type));
+                messages.push(format!(
+                    "the status of pod readiness gate {:?} is not \"True\", but False",
+                    gate.condition_type
+                ));
             }
-            None => messages.push(format!("corresponding condition of pod readiness gate {:?} does not exist.", gate.condition_type)),
+            None => messages.push(format!(
+                "corresponding condition of pod readiness gate {:?} does not exist.",
+                gate.condition_type
+            )),
         }
     }
     if messages.is_empty() { Verdict::yes() } else { Verdict::no("ReadinessGatesNotReady", Some(messages.join(", "))) }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -30,6 +31,10 @@ use crate::volumes::{self, Ready};
 const EMPTY: Duration = Duration::from_secs(5);
 /// Between two attempts to end what does not end.
 const AGAIN: Duration = Duration::from_secs(2);
+/// The longest that a Pod which is deleted is waited for to be out of rotation before it is asked to end.
+const ROTATION: Duration = Duration::from_secs(2);
+/// What it takes the other nodes to hear of it after this one has.
+const OTHERS: Duration = Duration::from_millis(100);
 /// A hook that is not bounded by anything else.
 const HOOK: Duration = Duration::from_secs(120);
 
@@ -149,13 +154,15 @@ impl Work {
         })
     }
 
-    /// Asks a container to end, with its preStop hook before.
+    /// Asks a container to end, with its preStop hook before; in a Pod that is `deleted` only when nobody sends new
+    /// connections to it any more. All of that counts towards its grace.
     pub fn stop(
         &mut self,
         container: &Container,
         running: Running,
         grace: Duration,
         address: Option<IpAddr>,
+        deleted: bool,
     ) -> impl Future<Output = Happened> + Send + use<> {
         let (deadline, changed) = watch::channel(Instant::now() + grace);
         self.deadlines.insert(container.name.clone(), deadline);
@@ -163,7 +170,13 @@ impl Work {
         let hook = container.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref()).zip(target.as_ref());
         let hook = hook.map(|(hook, target)| Check::of_hook(hook, container, &target.address));
         let name = container.name.clone();
+        let rotation = address.filter(|_| deleted).map(|address| (Arc::clone(&self.host), address));
         async move {
+            if let Some((host, address)) = rotation
+                && leave_rotation(&host, address, ROTATION.min(grace / 2)).await
+            {
+                tokio::time::sleep(OTHERS.min(grace / 2)).await;
+            }
             let result = match target {
                 Some(target) => finish::stop(&running, hook, target, changed).await.map_err(|e| e.to_string()),
                 None => Err("the container's name cannot name a directory".to_owned()),
@@ -180,6 +193,16 @@ impl Work {
     pub fn forget(&mut self, container: &str) {
         self.deadlines.remove(container);
     }
+}
+
+/// Waits until a Pod is out of rotation; whether it was in rotation before.
+async fn leave_rotation(host: &Host, address: IpAddr, patience: Duration) -> bool {
+    let mut leaving = host.sources.out_of_rotation(address);
+    if (&mut leaving).now_or_never().is_some() {
+        return false;
+    }
+    // One that stays in rotation all the same (publishNotReadyAddresses) ends as Kubernetes ends it.
+    tokio::time::timeout(patience, leaving).await.is_ok()
 }
 
 /// Work that blocks, on a thread that may.

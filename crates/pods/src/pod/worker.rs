@@ -291,7 +291,8 @@ impl Worker {
         let running = (**running).clone();
         self.asking.stopping(&stop.container);
         self.host.event(&self.pod, field(&self.pod, &stop.container), false, "Killing", stop.why.clone());
-        let work = self.work.stop(&container, running, stop.grace, self.address());
+        let deleted = self.pod.metadata.deletion_timestamp.is_some();
+        let work = self.work.stop(&container, running, stop.grace, self.address(), deleted);
         self.spawn(work);
     }
 
@@ -318,9 +319,14 @@ impl Worker {
         let known = self.pod.status.clone().unwrap_or_default();
         let Some(told) = &self.told else { return known };
         let own = told.conditions.iter().flatten().filter(|c| status::is_own(&c.type_));
-        let others = known.conditions.iter().flatten().filter(|c| !status::is_own(&c.type_) || c.type_ == "PodScheduled");
+        let others =
+            known.conditions.iter().flatten().filter(|c| !status::is_own(&c.type_) || c.type_ == "PodScheduled");
         let conditions = own.filter(|c| c.type_ != "PodScheduled").chain(others).cloned().collect();
-        PodStatus { conditions: Some(conditions), qos_class: told.qos_class.clone().or(known.qos_class.clone()), ..known }
+        PodStatus {
+            conditions: Some(conditions),
+            qos_class: told.qos_class.clone().or(known.qos_class.clone()),
+            ..known
+        }
     }
 
     fn say_gone(&mut self) {

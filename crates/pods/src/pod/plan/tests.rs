@@ -29,8 +29,7 @@ fn five(policy: &str) -> Pod {
 }
 
 fn ready() -> State {
-    let sandbox =
-        Sandbox { address: None, link: None, hostname: "p".into(), own_ipc: true, created_at: at(0) };
+    let sandbox = Sandbox { address: None, link: None, hostname: "p".into(), own_ipc: true, created_at: at(0) };
     let mut state = State::new(at(0));
     state.sandbox = SandboxState::Ready(sandbox);
     state.volumes = VolumesState::Ready(Default::default());

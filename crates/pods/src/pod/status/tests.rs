@@ -106,7 +106,10 @@ fn a_pod_comes_up() {
     let up = say(&pod, &with(ready(), &[("app", running(true, true))]), &new);
     assert_eq!((up.phase.as_deref(), up.pod_ip.as_deref()), (Some("Running"), Some("10.244.1.7")));
     assert_eq!(up.pod_ips.as_ref().unwrap()[0].ip, "10.244.1.7");
-    assert_eq!((condition(&up, "Ready").status.as_str(), condition(&up, "Ready").observed_generation), ("True", Some(7)));
+    assert_eq!(
+        (condition(&up, "Ready").status.as_str(), condition(&up, "Ready").observed_generation),
+        ("True", Some(7))
+    );
     assert_eq!(up.qos_class.as_deref(), Some("BestEffort"));
     let container = &up.container_statuses.as_ref().unwrap()[0];
     assert_eq!(container.container_id.as_deref(), Some("portolan://abc"));
@@ -164,7 +167,8 @@ fn crash_loops() {
     assert_eq!(reason(&say(&pod, &state, &PodStatus::default())), "Error");
     let container = state.container_mut("app");
     container.starts = 3;
-    container.backoff = container.backoff.restarted(at(0), at(0), &Timing::default()).restarted(at(2), at(2), &Timing::default());
+    container.backoff =
+        container.backoff.restarted(at(0), at(0), &Timing::default()).restarted(at(2), at(2), &Timing::default());
     let status = say(&pod, &state, &PodStatus::default());
     let container = &status.container_statuses.as_ref().unwrap()[0];
     assert_eq!(reason(&status), "CrashLoopBackOff");
