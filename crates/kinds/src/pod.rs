@@ -1,10 +1,11 @@
 //! Pod (`v1`): containers that live and die together, with one address.
 //!
-//! What is in a Pod's spec is also in the template of a ReplicaSet and a Deployment: [`template`] offers it to them.
-//! In reading order: `defaults`, `admission` (what Kubernetes' default plugins add), the parts of the validation
-//! (`validation` calls `containers`, `environment`, `probes`, `volumes`, `mounts`, `scheduling`, `security`), `update`,
-//! `status`, `warnings` and `table`.
+//! What is in a Pod's spec is also in the template of a ReplicaSet and a Deployment: `template` offers it to them.
+//! In reading order: `defaults`, `admission` and `account` (what Kubernetes' default plugins add), the parts of the
+//! validation (`validation` calls `containers`, `environment`, `probes`, `volumes`, `mounts`, `scheduling`,
+//! `security`), `update`, which shows changes with `printed`, `status`, `warnings` and `table`.
 
+mod account;
 mod admission;
 mod containers;
 mod defaults;
@@ -19,14 +20,17 @@ mod security;
 mod status;
 mod table;
 pub(crate) mod template;
-#[cfg(test)]
-mod tests;
 mod update;
 mod validation;
 mod volumes;
 mod warnings;
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Value, json};
+
+pub use account::use_account;
 
 use crate::document::{at, flag, given, given_mut, list, object_mut, remove, same_field, set, set_or_remove, text};
 use crate::field::{Error, Path};
