@@ -24,6 +24,11 @@ impl Resource {
         Self { group, version, plural, kind }
     }
 
+    /// The resource of a kind that is served.
+    pub fn of(kind: &kinds::Kind) -> Self {
+        Self::new(kind.group, kind.version, kind.plural, kind.kind)
+    }
+
     /// The path of the collection, of a namespace or (when empty) of the cluster.
     pub fn path(&self, namespace: &str) -> String {
         let root =

@@ -8,7 +8,8 @@
 //! - [`cache`]: all objects of a kind, fed by [`reflect`], one watch a kind for all controllers.
 //! - [`queue`]: keys that wait for work.
 //! - [`change`]: what a plan wants done; [`write`] does it, [`events`] tells of it.
-//! - [`claim`]: which objects an owner controls.
+//! - [`claim`]: which objects an owner controls; [`services`]: what a Service says of its endpoints, and
+//!   [`trigger_time`] since when a change of them waits.
 //! - [`run()`] runs them all.
 //! - [`config`], [`caches`] and [`context`]: what all controllers are given.
 
@@ -23,11 +24,17 @@ pub mod objects;
 pub mod queue;
 pub mod reflect;
 pub mod selector;
+pub mod services;
+pub mod trigger_time;
 pub mod write;
 
 pub mod deployment;
+pub mod endpoints;
 pub mod endpointslice;
+pub mod endpointslicemirroring;
+pub mod garbagecollector;
 pub mod loadbalancer;
+pub mod namespace;
 pub mod nodeipam;
 pub mod nodelifecycle;
 pub mod podgc;

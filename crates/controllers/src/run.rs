@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::events::Recorder;
 use crate::write::Writer;
 use crate::{
-    deployment, endpointslice, loadbalancer, nodeipam, nodelifecycle, podgc, replicaset, rootca, scheduler,
-    serviceaccount,
+    deployment, endpoints, endpointslice, endpointslicemirroring, garbagecollector, loadbalancer, namespace, nodeipam,
+    nodelifecycle, podgc, replicaset, rootca, scheduler, serviceaccount,
 };
 
 /// How long the controllers may take to end.
@@ -33,7 +33,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     let recorder = Recorder::start(writer.clone(), stop.clone());
     let context = Arc::new(Context { caches: Caches::default(), writer, recorder, config, stop: stop.clone() });
 
-    let controllers: [BoxFuture<'static, ()>; 10] = [
+    let controllers: [BoxFuture<'static, ()>; 14] = [
         endpointslice::start(context.clone()),
         replicaset::start(context.clone()),
         scheduler::start(context.clone()),
@@ -44,6 +44,10 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
         nodeipam::start(context.clone()),
         nodelifecycle::start(context.clone()),
         podgc::start(context.clone()),
+        endpoints::start(context.clone()),
+        endpointslicemirroring::start(context.clone()),
+        namespace::start(context.clone()),
+        garbagecollector::start(context.clone(), client.clone()),
     ];
 
     context.caches.watch(&client, &tasks, &stop);

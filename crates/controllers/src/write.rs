@@ -1,12 +1,13 @@
-//! Changes applied to the server.
+//! Changes applied to the server, and what only the server itself can say.
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use kube::Client;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{GetParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::change::{Act, Change, Part, Resource};
@@ -78,39 +79,62 @@ impl Writer {
 
     /// Makes one change.
     pub async fn apply(&self, change: &Change) -> Result<Written, WriteError> {
-        let request =
-            request(change).map_err(|error| WriteError::Request(Box::new(kube::Error::BuildRequest(error))))?;
-        match tokio::time::timeout(TIMEOUT, self.client.request::<Answer>(request)).await {
-            Ok(Ok(answer)) => Ok(answer.metadata),
-            Ok(Err(error)) => Err(classify(error)),
-            Err(_) => Err(WriteError::TimedOut),
-        }
+        Ok(self.ask::<Answer>(request(change)).await?.metadata)
     }
 
     /// Whether an object still exists and is not being deleted, by the server's own word.
     pub async fn still_wanted(&self, resource: Resource, object: &impl Meta) -> Result<bool, WriteError> {
-        let found = self.look_up(resource, object).await?;
+        let found = self.metadata(resource, object.namespace(), object.name()).await?;
         Ok(found.is_some_and(|found| found.uid.as_deref() == Some(object.uid()) && found.deletion_timestamp.is_none()))
     }
 
-    /// Whether there is an object of this name, by the server's own word.
-    pub async fn exists(&self, resource: Resource, object: &impl Meta) -> Result<bool, WriteError> {
-        Ok(self.look_up(resource, object).await?.is_some())
+    /// The metadata of an object, by the server's own word; `None`: there is no such object.
+    pub async fn metadata(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<ObjectMeta>, WriteError> {
+        let request = Request::new(resource.path(namespace)).get_metadata(name, &GetParams::default());
+        match self.ask::<Found>(request).await {
+            Ok(found) => Ok(Some(found.metadata)),
+            Err(WriteError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn look_up(&self, resource: Resource, object: &impl Meta) -> Result<Option<ObjectMeta>, WriteError> {
-        let request = Request::new(resource.path(object.namespace()))
-            .get(object.name(), &kube::api::GetParams::default())
-            .map_err(|error| WriteError::Request(Box::new(kube::Error::BuildRequest(error))))?;
-        match tokio::time::timeout(TIMEOUT, self.client.request::<Found>(request)).await {
-            Ok(Ok(found)) => Ok(Some(found.metadata)),
-            Ok(Err(error)) => match classify(error) {
-                WriteError::NotFound(_) => Ok(None),
-                error => Err(error),
-            },
+    /// The metadata of all objects of a kind in a namespace, by the server's own word.
+    pub async fn list(&self, resource: Resource, namespace: &str) -> Result<Vec<ObjectMeta>, WriteError> {
+        let mut all = Vec::new();
+        let mut params = ListParams::default().limit(500);
+        loop {
+            let request = Request::new(resource.path(namespace)).list_metadata(&params);
+            let page = self.ask::<Page>(request).await?;
+            all.extend(page.items.into_iter().map(|found| found.metadata));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: BuiltRequest) -> Result<T, WriteError> {
+        let request = request.map_err(|error| WriteError::Request(Box::new(kube::Error::BuildRequest(error))))?;
+        match tokio::time::timeout(TIMEOUT, self.client.request::<T>(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(classify(error)),
             Err(_) => Err(WriteError::TimedOut),
         }
     }
+}
+
+type BuiltRequest = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: ListMeta,
+    items: Vec<Found>,
 }
 
 #[derive(Deserialize)]
@@ -133,7 +157,7 @@ fn classify(error: kube::Error) -> WriteError {
     }
 }
 
-fn request(change: &Change) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
+fn request(change: &Change) -> BuiltRequest {
     let request = Request::new(change.resource.path(&change.namespace));
     let (post, patch) = (PostParams::default(), PatchParams::default());
     let name = &change.name;

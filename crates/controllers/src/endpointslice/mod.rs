@@ -1,25 +1,22 @@
 //! The slices of every Service with a selector (`endpointslice-controller.k8s.io`).
 
 pub mod plan;
-mod trigger;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::Service;
 use parking_lot::Mutex;
 
-use crate::cache::{Delta, Index, Key};
-use crate::caches::{SERVICE_NAME, selector_pair};
+use crate::cache::{Index, Key};
+use crate::caches::SERVICE_NAME;
 use crate::change::{Note, Reference, SERVICES};
 use crate::context::Context;
-use crate::objects::{Meta, Node, Pod};
+use crate::objects::{Meta, Node};
 use crate::queue::{Outcome, Queue, work};
-use crate::selector;
+use crate::services::{concerned, has_selector, selecting, selects};
+use crate::trigger_time::TriggerTimes;
 use crate::write::WriteError;
 use plan::{CONTROLLER, MANAGED_BY, Snapshot};
-use trigger::TriggerTimes;
 
 const COMPONENT: &str = "endpoint-slice-controller";
 const WORKERS: usize = 64;
@@ -33,7 +30,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     caches.services.on_change(move |delta| add.add(Key::of(&**delta.latest)));
     let (add, known) = (queue.clone(), context.clone());
     caches.pods.on_change(move |delta| {
-        for service in services_of(&known, delta) {
+        for service in concerned(&known.caches, delta) {
             add.add(service);
         }
     });
@@ -50,7 +47,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         let zone = |node: Option<&Arc<Node>>| node.map(|node| node.zone().map(str::to_owned));
         if zone(delta.old) != zone(delta.new) {
             for pod in known.caches.pods.by(Index::Node, delta.latest.name()) {
-                selecting(&known, &pod).into_iter().for_each(|service| add.add(service));
+                selecting(&known.caches, &pod).into_iter().for_each(|service| add.add(service));
             }
         }
     });
@@ -58,48 +55,6 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     let times: Arc<Mutex<TriggerTimes>> = Arc::default();
     let stop = context.stop.clone();
     Box::pin(work("endpointslice", queue, WORKERS, stop, move |key| sync(context.clone(), times.clone(), key)))
-}
-
-/// The Services whose slices a change of a Pod may change.
-pub(crate) fn services_of(context: &Context, delta: &Delta<'_, Pod>) -> BTreeSet<Key> {
-    if let (Some(old), Some(new)) = (delta.old, delta.new)
-        && !endpoint_changed(old, new)
-    {
-        return BTreeSet::new();
-    }
-    delta.both().flat_map(|pod| selecting(context, pod)).collect()
-}
-
-/// Whether a change of a Pod can be seen in a slice.
-fn endpoint_changed(old: &Pod, new: &Pod) -> bool {
-    let seen = |pod: &Pod| (pod.ready(), pod.deleting(), pod.terminal());
-    seen(old) != seen(new)
-        || old.status.ips != new.status.ips
-        || old.metadata.labels != new.metadata.labels
-        || old.spec.node_name != new.spec.node_name
-        || old.spec.hostname != new.spec.hostname
-        || old.spec.subdomain != new.spec.subdomain
-}
-
-/// The Services that select a Pod.
-fn selecting(context: &Context, pod: &Pod) -> BTreeSet<Key> {
-    let labels = pod.metadata.labels.as_ref();
-    let pairs = labels.into_iter().flatten().map(|(key, value)| selector_pair(pod.namespace(), key, value));
-    let services = pairs.flat_map(|pair| context.caches.services.by(Index::Selector, &pair));
-    services.filter(|service| selects(service, pod)).map(|service| Key::of(&*service)).collect()
-}
-
-/// Whether a Service selects a Pod.
-pub(crate) fn selects(service: &Service, pod: &Pod) -> bool {
-    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    selector.is_some_and(|selector| selector::has_all(selector, pod.metadata.labels.as_ref()))
-}
-
-/// Whether a Service has its endpoints from its selector.
-pub(crate) fn has_selector(service: &Service) -> bool {
-    service.spec.as_ref().is_some_and(|spec| {
-        spec.type_.as_deref() != Some("ExternalName") && spec.selector.as_ref().is_some_and(|s| !s.is_empty())
-    })
 }
 
 async fn sync(context: Arc<Context>, times: Arc<Mutex<TriggerTimes>>, key: Key) -> Result<Outcome, WriteError> {

@@ -12,27 +12,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ObjectReference, Service, ServicePort};
+use k8s_openapi::api::core::v1::{ObjectReference, Service};
 use k8s_openapi::api::discovery::v1::{
     Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::caches::SERVICE_NAME;
 use crate::change::{Change, ENDPOINT_SLICES};
-use crate::objects::pod::Protocol;
 use crate::objects::{Meta, Node, Pod};
+use crate::services::{Family, HEADLESS, families, hostname, is_headless, publishes_not_ready, target_port};
+use crate::trigger_time;
 
 /// The label that says whose work a slice is.
 pub const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 /// Its value for the slices of this controller.
 pub const CONTROLLER: &str = "endpointslice-controller.k8s.io";
-/// The label of the slices of Services without an address.
-pub const HEADLESS: &str = "service.kubernetes.io/headless";
-/// The annotation that says since when the change waited that a slice was written for.
-pub const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
-
 /// What a plan is made from.
 pub struct Snapshot<'a> {
     /// The Service; it has a selector and is no ExternalName.
@@ -71,51 +66,6 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
         plan_family(snapshot, family, &mut plan);
     }
     plan
-}
-
-/// A family of addresses that a Service has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// `IPv4`
-    V4,
-    /// `IPv6`
-    V6,
-}
-
-impl Family {
-    /// The `addressType` of its slices.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        }
-    }
-
-    fn has(self, address: &IpAddr) -> bool {
-        address.is_ipv4() == (self == Self::V4)
-    }
-}
-
-/// The families of a Service. Every Service has `ipFamilies`; one that came from an older server may not: then the
-/// cluster IP tells, and a headless one has both.
-pub fn families(service: &Service) -> Vec<Family> {
-    let Some(spec) = &service.spec else { return vec![Family::V4] };
-    let said = spec.ip_families.iter().flatten();
-    let families: Vec<Family> = said
-        .filter_map(|name| match name.as_str() {
-            "IPv4" => Some(Family::V4),
-            "IPv6" => Some(Family::V6),
-            _ => None,
-        })
-        .collect();
-    if !families.is_empty() {
-        return families;
-    }
-    match spec.cluster_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()) {
-        Some(IpAddr::V6(_)) => vec![Family::V6],
-        Some(IpAddr::V4(_)) => vec![Family::V4],
-        None => vec![Family::V4, Family::V6],
-    }
 }
 
 /// The ports of a slice in an order of their own, for comparing.
@@ -252,7 +202,7 @@ fn write(snapshot: &Snapshot<'_>, family: Family, layout: Layout<'_>, plan: &mut
                 slice.metadata.labels = Some(labels.clone());
                 slice.ports = Some(draft.ports);
                 slice.endpoints = Some(draft.endpoints);
-                annotate(&mut slice.metadata, snapshot.trigger_time);
+                trigger_time::annotate(&mut slice.metadata, snapshot.trigger_time);
                 plan.changes.push(Change::replace(ENDPOINT_SLICES, &slice));
             }
             // The garbage collector deletes the slices of a Service that ends: making more would race with it.
@@ -264,7 +214,7 @@ fn write(snapshot: &Snapshot<'_>, family: Family, layout: Layout<'_>, plan: &mut
                     ports: Some(draft.ports),
                     endpoints: Some(draft.endpoints),
                 };
-                annotate(&mut slice.metadata, snapshot.trigger_time);
+                trigger_time::annotate(&mut slice.metadata, snapshot.trigger_time);
                 plan.changes.push(Change::create(ENDPOINT_SLICES, &slice));
             }
         }
@@ -289,27 +239,10 @@ fn new_metadata(service: &Service, labels: BTreeMap<String, String>) -> ObjectMe
     }
 }
 
-fn annotate(metadata: &mut ObjectMeta, trigger_time: Option<Timestamp>) {
-    let annotations = metadata.annotations.get_or_insert_default();
-    match trigger_time {
-        Some(time) => annotations.insert(TRIGGER_TIME.to_owned(), time.to_string()),
-        None => annotations.remove(TRIGGER_TIME),
-    };
-    if annotations.is_empty() {
-        metadata.annotations = None;
-    }
-}
-
 /// Whether a slice is of this very Service, not of one that had its name.
 fn owned_by(slice: &EndpointSlice, service: &Service) -> bool {
     let mut owners = slice.metadata.owner_references.iter().flatten();
     owners.any(|o| o.uid == service.uid() && o.kind == "Service" && o.api_version == "v1")
-}
-
-/// Whether a Service has no cluster IP.
-fn is_headless(service: &Service) -> bool {
-    let cluster_ip = service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref());
-    matches!(cluster_ip, None | Some("" | "None"))
 }
 
 /// The labels of a Service's slices: its own, and those that are reserved.
@@ -322,10 +255,6 @@ fn labels(service: &Service) -> BTreeMap<String, String> {
     labels.insert(SERVICE_NAME.to_owned(), service.name().to_owned());
     labels.insert(MANAGED_BY.to_owned(), CONTROLLER.to_owned());
     labels
-}
-
-fn publishes_not_ready(service: &Service) -> bool {
-    service.spec.as_ref().and_then(|spec| spec.publish_not_ready_addresses).unwrap_or(false)
 }
 
 /// The address of a Pod that is an endpoint: it has not ended for good, and has one of the family.
@@ -345,19 +274,6 @@ pub fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
         })
     });
     served.collect()
-}
-
-/// The number of a Service's port in a Pod.
-pub fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
-    match &port.target_port {
-        None => Some(port.port),
-        Some(IntOrString::Int(0)) => Some(port.port),
-        Some(IntOrString::Int(number)) => Some(*number),
-        Some(IntOrString::String(name)) => {
-            let protocol = Protocol::of(port.protocol.as_deref());
-            pod.spec.ports.iter().find(|p| *p.name == **name && p.protocol == protocol).map(|p| p.number)
-        }
-    }
 }
 
 fn endpoint(service: &Service, pod: &Pod, address: IpAddr, node: Option<&Node>) -> Endpoint {
@@ -386,12 +302,6 @@ fn endpoint(service: &Service, pod: &Pod, address: IpAddr, node: Option<&Node>) 
         zone,
         deprecated_topology: None,
     }
-}
-
-/// The name that a Pod has below its Service's: its own, if it says that this Service governs it.
-pub fn hostname<'a>(service: &Service, pod: &'a Pod) -> Option<&'a str> {
-    let governed = pod.spec.subdomain.as_deref() == Some(service.name()) && pod.namespace() == service.namespace();
-    pod.spec.hostname.as_deref().filter(|_| governed)
 }
 
 /// For whom an endpoint is: with `trafficDistribution` for its own zone, and its own node (KEP-3015). The older

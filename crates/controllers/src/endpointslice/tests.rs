@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::plan::*;
 use super::*;
 use crate::change::{Act, NODES, PODS};
+use crate::objects::Pod;
 use crate::world::World;
+use k8s_openapi::api::core::v1::Service;
 
 fn service(spec: Value) -> Value {
     let mut service = json!({

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::cache::Key;
 use crate::change::{Change, Note, Part, Reference, SERVICES};
-use crate::endpointslice::plan::{Family, families};
 use crate::objects::Meta;
+use crate::services::{Family, families};
 
 /// Keeps a Service from going until its addresses are taken back.
 pub const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::cache::{Index, Key};
 use crate::change::NODES;
 use crate::context::Context;
-use crate::objects::{Meta, Node, Pod};
+use crate::objects::{Meta, Pod};
 use crate::queue::{Outcome, Queue, work};
 use crate::write::WriteError;
 
@@ -85,20 +85,15 @@ async fn sync(context: Arc<Context>, task: Task) -> Result<Outcome, WriteError> 
         }
         Task::Node(name) => {
             let pods = caches.pods.by(Index::Node, &name);
-            if pods.is_empty() || caches.nodes.get("", &name).is_some() || exists(&context, &name).await? {
+            // The cache may be behind, so the server is asked.
+            let known = caches.nodes.get("", &name).is_some();
+            if pods.is_empty() || known || context.writer.metadata(NODES, "", &name).await?.is_some() {
                 return Ok(Outcome::Done);
             }
             tracing::info!(node = name, pods = pods.len(), "the Pods of a node that does not exist are deleted");
             end_all(&context, pods, true).await
         }
     }
-}
-
-/// Whether a node exists by the server's own word: the cache may be behind.
-async fn exists(context: &Context, name: &str) -> Result<bool, WriteError> {
-    let mut node = Node::default();
-    node.metadata.name = Some(name.to_owned());
-    context.writer.exists(NODES, &node).await
 }
 
 async fn end_all(

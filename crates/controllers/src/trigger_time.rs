@@ -1,4 +1,4 @@
-//! Since when a change waits to be seen in the slices of a Service, for measuring how long that takes: the earliest
+//! Since when a change waits to be seen in the endpoints of a Service, for measuring how long that takes: the earliest
 //! time at which one of the changed Pods became (un)ready, or the Service was made.
 
 use std::collections::{BTreeMap, HashMap};
@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::cache::Key;
 use crate::objects::{Meta, Pod};
+
+/// The annotation that says it.
+pub const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// Remembers the times of every Service's Pods.
 #[derive(Default)]
@@ -45,5 +49,17 @@ impl TriggerTimes {
     /// Forgets a Service.
     pub fn forget(&mut self, key: &Key) {
         self.services.remove(key);
+    }
+}
+
+/// Writes the annotation, or takes an old one away.
+pub fn annotate(metadata: &mut ObjectMeta, time: Option<Timestamp>) {
+    let annotations = metadata.annotations.get_or_insert_default();
+    match time {
+        Some(time) => annotations.insert(TRIGGER_TIME.to_owned(), time.to_string()),
+        None => annotations.remove(TRIGGER_TIME),
+    };
+    if annotations.is_empty() {
+        metadata.annotations = None;
     }
 }
