@@ -28,7 +28,7 @@ mod warnings;
 #[cfg(test)]
 mod tests;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use account::use_account;
 
@@ -67,7 +67,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_create(&self, object: &mut Value) {
-        let status = json!({"phase": "Pending", "qosClass": status::quality_of_service(object)});
+        let status = status::of_new_pod(object);
         set(object, "status", status);
         let labels = at(at(object, "metadata"), "labels").clone();
         if let Some(spec) = given_mut(object, "spec") {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{security, update};
 use crate::addresses;
@@ -13,6 +13,23 @@ use crate::quantity::Quantity;
 const COMPUTE: [&str; 2] = ["cpu", "memory"];
 /// Conditions that Kubernetes itself sets; all others have qualified names.
 const SYSTEM_CONDITIONS: [&str; 3] = ["PodScheduled", "Ready", "Initialized"];
+
+/// The status of a Pod that nothing happened to yet. It waits if it has gates, since the time of its creation.
+pub(super) fn of_new_pod(pod: &Value) -> Value {
+    let mut status = json!({"phase": "Pending", "qosClass": quality_of_service(pod)});
+    if !list(at(pod, "spec"), "schedulingGates").is_empty() {
+        let condition = json!({
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastProbeTime": null,
+            "lastTransitionTime": at(at(pod, "metadata"), "creationTimestamp"),
+        });
+        set(&mut status, "conditions", vec![condition]);
+    }
+    status
+}
 
 /// Who is put out first when a node runs short: Pods that ask for nothing, then those that may take more than they
 /// asked for. Who says it is taken at his word, as in Kubernetes.

@@ -336,6 +336,23 @@ fn quality_of_service() {
 }
 
 #[test]
+fn a_gate_is_said_to_be_one() {
+    let mut object = pod(json!({"schedulingGates": [{"name": "g"}]}), json!({}));
+    object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let created = create(object).unwrap();
+    let expected = json!([{
+        "lastProbeTime": null,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+        "reason": "SchedulingGated",
+        "status": "False",
+        "type": "PodScheduled",
+    }]);
+    assert_eq!(created["status"]["conditions"], expected);
+    assert_eq!(Pod.row(&created, 0)[2], "SchedulingGated");
+}
+
+#[test]
 fn label_keys_become_expressions() {
     let term = json!({
         "topologyKey": "a",
