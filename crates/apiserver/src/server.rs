@@ -1,9 +1,11 @@
 //! The server: its parts put together, started and stopped.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,6 +16,7 @@ use crate::authn::service_accounts::{ServiceAccountTokens, TokenError};
 use crate::bootstrap::{self, BootstrapError};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
+use crate::expiry;
 use crate::handler::{Front, Handler};
 use crate::https::{self, ListenError};
 use crate::identity::User;
@@ -80,6 +83,7 @@ impl Server {
             return Err(error.into());
         }
         server.connections.spawn(bootstrap::keep(api.clone()));
+        server.connections.spawn(expiry::run(api.clone()));
         api.ready.store(true, Ordering::Release);
         Ok(server)
     }
@@ -111,8 +115,11 @@ impl Server {
 }
 
 async fn feed(api: Arc<Api>) {
-    if let Err(error) = api.cache.feed(&api.store).await {
-        tracing::error!(%error, "the server can no longer follow its store");
-        api.ready.store(false, Ordering::Release);
-    }
+    let why = match AssertUnwindSafe(api.cache.feed(&api.store)).catch_unwind().await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it panicked".to_owned(),
+    };
+    tracing::error!(why, "the server can no longer follow its store, and must be started again");
+    api.ready.store(false, Ordering::Release);
 }

@@ -32,7 +32,7 @@ pub(crate) struct DeleteOptions {
     pub resource_version: Option<String>,
     pub dry_run: bool,
     /// Whether the answer says 202 when the object is not gone at once.
-    accepted: bool,
+    pub accepted: bool,
 }
 
 /// What happens to what an object owns.

@@ -105,7 +105,7 @@ impl Update<'_> {
         let place = Place { kind: self.kind, namespace: self.namespace, name: self.name };
         let old = existing.document();
         let mut new = change(&old)?;
-        self.check_version(&mut new, existing, place)?;
+        self.check_version(&mut new, &old, place)?;
         carry_over(&mut new, &old);
         write::own(self.kind, Some(&old), &mut new, options, self.part.subresource())?;
         let claims = match self.part == Part::Object && write::is_service(self.kind) {
@@ -134,8 +134,8 @@ impl Update<'_> {
     }
 
     /// The version that the new document is made from must be that of the old one.
-    fn check_version(&self, new: &mut Value, existing: &Object, place: Place<'_>) -> Result<(), Status> {
-        let current = existing.revision.to_string();
+    fn check_version(&self, new: &mut Value, old: &Value, place: Place<'_>) -> Result<(), Status> {
+        let current = text(at(old, "metadata"), "resourceVersion");
         let based_on = text(at(new, "metadata"), "resourceVersion").to_owned();
         if based_on.is_empty() {
             if !self.kind.strategy.allows_unconditional_update() {
@@ -150,11 +150,10 @@ impl Update<'_> {
         if based_on != current {
             return Err(Status::modified(self.kind, self.name));
         }
-        let (have, name) = (existing.document(), self.name);
-        let have = text(at(&have, "metadata"), "uid");
+        let have = text(at(old, "metadata"), "uid");
         if !uid.is_empty() && uid != have {
             let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}");
-            return Err(Status::conflict(self.kind.group, self.kind.plural, name, &why));
+            return Err(Status::conflict(self.kind.group, self.kind.plural, self.name, &why));
         }
         Ok(())
     }

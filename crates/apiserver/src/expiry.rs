@@ -1,0 +1,71 @@
+//! Events are forgotten an hour after they were last seen; nothing else expires.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kinds::document::{at, text};
+use serde_json::Value;
+
+use crate::api::{self, Api};
+use crate::verbs::delete::{self, DeleteOptions};
+
+/// How long an event is kept; Kubernetes' `--event-ttl`.
+const KEPT: Duration = Duration::from_secs(3600);
+/// How often old ones are looked for.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Deletes old events until the server stops.
+pub(crate) async fn run(api: Arc<Api>) {
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
+    loop {
+        tokio::select! {
+            () = api.stopping.cancelled() => return,
+            _ = ticks.tick() => expire(&api, api::now_seconds()).await,
+        }
+    }
+}
+
+async fn expire(api: &Api, now: i64) {
+    let Some(kind) = api::kind("", "events") else { return };
+    let kept = i64::try_from(KEPT.as_secs()).unwrap_or(i64::MAX);
+    for object in api.cache.list(kind, "").objects {
+        if last_seen(&object.document()).is_none_or(|seen| now - seen <= kept) {
+            continue;
+        }
+        let options = DeleteOptions { resource_version: Some(object.revision.to_string()), ..DeleteOptions::default() };
+        if let Err(status) = delete::delete(api, kind, &object.namespace, &object.name, &options).await
+            && !matches!(status.reason, "NotFound" | "Conflict")
+        {
+            tracing::warn!(why = status.message, "an old event could not be deleted, it is tried again");
+        }
+    }
+}
+
+/// The latest of the times that an event bears, in seconds since the epoch.
+fn last_seen(event: &Value) -> Option<i64> {
+    let times = [
+        text(at(event, "metadata"), "creationTimestamp"),
+        text(event, "lastTimestamp"),
+        text(event, "eventTime"),
+        text(at(event, "series"), "lastObservedTime"),
+    ];
+    times.iter().filter_map(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::last_seen;
+
+    #[test]
+    fn the_latest_time_counts() {
+        let event = json!({
+            "metadata": { "creationTimestamp": "1970-01-01T00:00:10Z" }, "eventTime": null,
+            "lastTimestamp": "1970-01-01T00:00:30Z", "series": { "lastObservedTime": "1970-01-01T00:00:20.000000Z" },
+        });
+        assert_eq!(last_seen(&event), Some(30));
+        assert_eq!(last_seen(&json!({})), None);
+    }
+}
