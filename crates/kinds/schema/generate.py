@@ -201,6 +201,10 @@ def derived(shape):
     return ABBREVIATIONS[abbreviation].rstrip(".").rpartition(".")[2] + "." + name
 
 
+# Of this list an empty one means something else than none: that all owners are to be forgotten.
+EMPTY_IS_SOMETHING = {(META + "ObjectMeta", "managedFields")}
+
+
 def presence(kind, options, shape):
     omits = "omitempty" in options or "omitzero" in options
     if kind.startswith("*"):
@@ -210,12 +214,12 @@ def presence(kind, options, shape):
     return "~" if omits and (not structs or "omitzero" in options) else ""
 
 
-def field_line(name, s, shape, required, default, go, types):
+def field_line(owner, name, s, shape, required, default, go, types):
     kind, options, embedded, printed = go
     words = [name, shape]
     if required:
         words.append("*")
-    if p := presence(kind, options, shape):
+    if p := "?" if (owner, name) in EMPTY_IS_SOMETHING else presence(kind, options, shape):
         words.append(p)
     lists, maps = s.get("x-kubernetes-list-type"), s.get("x-kubernetes-map-type")
     if lists == "map":
@@ -280,7 +284,7 @@ def main():
             shape = shapes.of(s)
             kind, options, embedded = go[field]
             printed = declarations.printed(kind.lstrip("*"), package)
-            print(field_line(field, s, shape, field in t.get("required", []), defaults.get((name, field)), (kind, options, embedded, printed), types))
+            print(field_line(name, field, s, shape, field in t.get("required", []), defaults.get((name, field)), (kind, options, embedded, printed), types))
 
 
 main()

@@ -4,9 +4,8 @@
 //! ([`Patch::apply`]). What comes out is a document that must still be decoded as its kind
 //! (`body::patched`); [`Patch::undecodable`] words the refusal of one that cannot be.
 //!
-//! In reading order: [`merge`], [`json`], [`strategic`], and `go_text` (values as Go prints them in messages).
+//! In reading order: [`merge`], [`json`], [`strategic`].
 
-mod go_text;
 mod json;
 mod merge;
 mod strategic;
@@ -18,6 +17,7 @@ use kinds::schema::Type;
 use serde_json::{Map, Value};
 
 use crate::body::{self, word};
+use crate::go_text;
 
 /// How a body changes an object; its `Content-Type` says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

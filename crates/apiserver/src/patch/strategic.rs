@@ -11,7 +11,7 @@ use kinds::schema::{Field, Shape, Type, quoted};
 use serde_json::{Map, Value};
 
 use super::PatchError;
-use super::go_text::{list as go_list, map as go_map, type_name, value as go_value};
+use crate::go_text::{list as go_list, map as go_map, type_name, value as go_value};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";

@@ -141,8 +141,7 @@ impl Shape {
         match self {
             Self::Object(id) if id.get().atomic => Relationship::Atomic,
             Self::Object(_) | Self::Map(_) => Relationship::Granular,
-            Self::List(_) => Relationship::Atomic,
-            Self::Any => Relationship::Deduced,
+            Self::List(_) | Self::Any => Relationship::Atomic,
             _ => Relationship::Scalar,
         }
     }
@@ -173,7 +172,7 @@ impl Shape {
 pub enum Relationship<'a> {
     /// It has no parts.
     Scalar,
-    /// A list, map or object that has one owner and is replaced whole.
+    /// A list, map or object that has one owner and is replaced whole, and anything of which nothing is known.
     Atomic,
     /// A map or object whose fields are owned one by one.
     Granular,
@@ -181,8 +180,6 @@ pub enum Relationship<'a> {
     Set,
     /// A list of objects that are told apart by the values of these fields.
     Keyed(&'a [&'static str]),
-    /// Unknown JSON: objects are granular, lists are atomic.
-    Deduced,
 }
 
 /// What becomes of an empty value when Go writes the object.

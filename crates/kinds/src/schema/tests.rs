@@ -67,7 +67,7 @@ fn relationships_of_other_kinds() {
     assert_eq!(of("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "labels"), Some(Relationship::Granular));
     assert_eq!(of("io.k8s.api.apps.v1.DeploymentSpec", "selector"), Some(Relationship::Atomic));
     assert_eq!(of("io.k8s.api.apps.v1.DeploymentSpec", "template"), Some(Relationship::Granular));
-    assert_eq!(of("io.k8s.api.apps.v1.ControllerRevision", "data"), Some(Relationship::Deduced));
+    assert_eq!(of("io.k8s.api.apps.v1.ControllerRevision", "data"), Some(Relationship::Atomic));
     assert_eq!(of("io.k8s.api.apps.v1.DeploymentSpec", "replicas"), Some(Relationship::Scalar));
     let strategy =
         get("io.k8s.api.apps.v1.DeploymentSpec").and_then(|t| t.field("strategy")).map(Field::patch_strategy);
@@ -104,6 +104,8 @@ fn nulls_and_zero_values_that_are_left_out_are_gone() {
         json!({"allocateLoadBalancerNodePorts": false, "loadBalancerClass": "", "ports": ports}),
         "what is a pointer in Go keeps its empty value"
     );
+    let forget = decoded("io.k8s.api.core.v1.Service", json!({"metadata": {"managedFields": [], "finalizers": []}}));
+    assert_eq!(forget["metadata"], json!({"managedFields": []}), "an empty list of owners is a wish");
 }
 
 #[test]
