@@ -13,6 +13,8 @@ use crate::status::Status;
 use crate::verbs::update::{Part, Update};
 use crate::verbs::{create, decode};
 
+/// Who owns what the server itself writes.
+pub(crate) const MANAGER: &str = "kube-apiserver";
 /// The namespaces of every cluster.
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 /// How often it is looked whether all is still there.
@@ -153,7 +155,7 @@ impl Wanted<'_> {
     }
 
     fn options() -> WriteOptions {
-        WriteOptions { manager: "kube-apiserver".to_owned(), ..WriteOptions::default() }
+        WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() }
     }
 
     /// Creates the object if it is not there.

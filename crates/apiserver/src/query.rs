@@ -176,6 +176,8 @@ pub(crate) struct WriteOptions {
     pub manager_named: bool,
     /// Takes conflicting fields from other managers.
     pub force: bool,
+    /// The document says already who owns what: it was made by an apply.
+    pub applied: bool,
 }
 
 /// The longest name of a field manager.
@@ -206,7 +208,7 @@ impl WriteOptions {
         }
         let manager = named.map_or_else(|| manager_of_agent(agent), ToOwned::to_owned);
         let force = query.flag("force").unwrap_or_default();
-        Ok(Self { dry_run, field_validation, manager, manager_named: named.is_some(), force })
+        Ok(Self { dry_run, field_validation, manager, manager_named: named.is_some(), force, applied: false })
     }
 }
 

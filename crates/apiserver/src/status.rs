@@ -113,6 +113,13 @@ impl Status {
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(group, resource, name)
     }
 
+    /// 409: others own what would be applied.
+    pub(crate) fn apply_conflict(message: String, causes: Vec<Cause>) -> Self {
+        let mut status = Self::new(StatusCode::CONFLICT, "Conflict", message);
+        status.details = Some(Box::new(Details { causes, ..Details::default() }));
+        status
+    }
+
     /// 422: the object has faults. `kind` is a kind's name.
     pub fn invalid(group: &str, kind: &str, name: &str, faults: &[field::Error]) -> Self {
         let mut texts: Vec<String> = Vec::new();

@@ -14,7 +14,9 @@ use super::{invalid, type_of};
 use crate::api::{self, Api};
 use crate::cache::object::encode_stored;
 use crate::keys;
+use crate::query::WriteOptions;
 use crate::status::Status;
+use crate::verbs::write;
 
 /// Who made the `IPAddress` objects.
 const MANAGED_BY: &str = "ipallocator.k8s.io";
@@ -192,6 +194,8 @@ fn address_claim(service: &Value, asked: Option<&str>, address: IpAddr) -> Resul
     if kind.strategy.generation_changes(&document, &document).is_some() {
         document["metadata"]["generation"] = 1.into();
     }
+    let options = WriteOptions { manager: crate::bootstrap::MANAGER.to_owned(), ..WriteOptions::default() };
+    write::own(kind, None, &mut document, &options, "")?;
     let faults = kind.strategy.validate(&document);
     if !faults.is_empty() {
         let refused = Status::invalid(kind.group, kind.kind, &address.to_string(), &faults);

@@ -75,8 +75,10 @@ async fn attempt(
     options: &WriteOptions,
 ) -> Result<Written, Status> {
     write::own(kind, None, &mut document, options, "")?;
-    let name = text(at(&document, "metadata"), "name");
-    admission::check_create(api, kind, namespace, name)?;
+    let name = text(at(&document, "metadata"), "name").to_owned();
+    admission::check_create(api, kind, namespace, &name)?;
+    let refused = |why: String| Status::forbidden(kind.group, kind.plural, &name, &why);
+    kind.strategy.admit(&mut document).map_err(refused)?;
     fill_metadata(&mut document);
     for _ in 0..ALLOCATIONS {
         let mut document = document.clone();

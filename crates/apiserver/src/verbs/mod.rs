@@ -3,6 +3,7 @@
 //! Reading: [`get`], [`list`], [`watch`]. Writing: [`create`], [`update`], [`patch`], [`delete`],
 //! [`deletecollection`]; what those share is in [`write`].
 
+pub(crate) mod apply;
 pub(crate) mod create;
 pub(crate) mod decode;
 pub(crate) mod delete;
@@ -23,6 +24,7 @@ use kinds::{Kind, Scope};
 use crate::api::{self, Api};
 use crate::cache::selection::Selection;
 use crate::negotiate::Accepted;
+use crate::patch::PatchType;
 use crate::query::{ListOptions, Query, WriteOptions};
 use crate::request::RequestInfo;
 use crate::response::Body;
@@ -83,7 +85,7 @@ pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
         _ if all_namespaces => Err(Status::method_not_allowed()),
         "create" if call.info.name.is_empty() => create::answer(&call).await,
         "update" if !call.info.name.is_empty() => update::answer(&call, Part::Object).await,
-        "patch" if !call.info.name.is_empty() => patch::answer(&call, Part::Object).await,
+        "patch" if !call.info.name.is_empty() => patched(&call, Part::Object).await,
         "delete" => delete::answer(&call).await,
         "deletecollection" => deletecollection::answer(&call).await,
         _ => Err(Status::method_not_allowed()),
@@ -94,8 +96,15 @@ pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
 pub(crate) async fn answer_part(call: Call, part: Part) -> Result<Response<Body>, Status> {
     match (call.info.verb, part) {
         ("get", Part::Status) => get::get(&call),
-        ("patch", Part::Status) => patch::answer(&call, part).await,
+        ("patch", Part::Status) => patched(&call, part).await,
         ("update", _) => update::answer(&call, part).await,
         _ => Err(Status::method_not_allowed()),
+    }
+}
+
+async fn patched(call: &Call, part: Part) -> Result<Response<Body>, Status> {
+    match PatchType::of(call.header(http::header::CONTENT_TYPE)) {
+        Some(PatchType::Apply) => apply::answer(call, part).await,
+        _ => patch::answer(call, part).await,
     }
 }

@@ -6,11 +6,12 @@ use kinds::document::{at, given, list, text};
 use serde_json::Value;
 use store::{Expect, Transaction};
 
-use super::Call;
+use super::{Call, decode};
 use crate::alloc::{self, claims::Claims};
-use crate::api::{Api, Uncommitted};
+use crate::api::{self, Api, Uncommitted};
 use crate::cache::object::{Object, encode_stored};
 use crate::keys;
+use crate::managed_fields::{Change, record_update};
 use crate::query::WriteOptions;
 use crate::response::{self, Body};
 use crate::status::Status;
@@ -159,11 +160,17 @@ pub(crate) fn released(api: &Api, kind: &Kind, document: &Value) -> Claims {
 
 /// Writes down who owns which fields of the new document.
 pub(crate) fn own(
-    _kind: &'static Kind,
-    _old: Option<&Value>,
-    _new: &mut Value,
-    _options: &WriteOptions,
-    _subresource: &str,
+    kind: &'static Kind,
+    old: Option<&Value>,
+    new: &mut Value,
+    options: &WriteOptions,
+    subresource: &str,
 ) -> Result<(), Status> {
+    if !options.applied {
+        let (api_version, now) = (kind.api_version(), api::now());
+        let kind = decode::named(kind.schema)?;
+        let change = Change { kind, manager: &options.manager, subresource, api_version: &api_version, now: &now };
+        record_update(&change, old, new);
+    }
     Ok(())
 }
