@@ -8,7 +8,9 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use dataplane::backend::nftables;
-use dataplane::model::{EndpointSlice, Protocol, Service, ServicePort, SliceEndpoint, SlicePort};
+use dataplane::model::{
+    EndpointSlice, IpMode, LoadBalancerAddress, Protocol, Service, ServicePort, SliceEndpoint, SlicePort,
+};
 use dataplane::{Config, Dataplane, NamespacedName, Node};
 
 const REPETITIONS: usize = 50;
@@ -84,6 +86,7 @@ fn one(size: u32) -> Result<(), Box<dyn std::error::Error>> {
     );
     if size == 1_000 {
         large(&mut dataplane)?;
+        firewalled(&mut dataplane)?;
     }
     Ok(())
 }
@@ -107,6 +110,31 @@ fn large(dataplane: &mut Dataplane<nftables::Backend>) -> Result<(), Box<dyn std
         times.push(timed(dataplane)?);
     }
     println!("one Service of 10,000 endpoints: first {:.1}, one endpoint {}", milliseconds(first), summary(&mut times));
+    Ok(())
+}
+
+/// A thousand load balancers that let only three ranges in: their set of intervals is the one that the kernel copies
+/// whenever it changes.
+fn firewalled(dataplane: &mut Dataplane<nftables::Backend>) -> Result<(), Box<dyn std::error::Error>> {
+    let add = |dataplane: &mut Dataplane<nftables::Backend>, n: u32| -> Result<(), Box<dyn std::error::Error>> {
+        let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + n);
+        let balanced = LoadBalancerAddress { address: IpAddr::V4(address), mode: IpMode::Vip };
+        let mut balancer = Service { load_balancer: vec![balanced], ..service(70_000 + n) };
+        for range in ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"] {
+            balancer.source_ranges.push(range.parse()?);
+        }
+        dataplane.model_mut().set_service(name(70_000 + n), balancer);
+        dataplane.model_mut().set_slice(slice_name(70_000 + n), slice(70_000 + n, 3, 0));
+        Ok(())
+    };
+    (0..1_000).try_for_each(|n| add(dataplane, n))?;
+    let first = timed(dataplane)?;
+    let mut times = Vec::new();
+    for n in 0..REPETITIONS as u32 {
+        add(dataplane, 1_000 + n)?;
+        times.push(timed(dataplane)?);
+    }
+    println!("1,000 firewalled load balancers: first {:.1}, one more {}", milliseconds(first), summary(&mut times));
     Ok(())
 }
 

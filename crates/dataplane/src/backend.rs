@@ -1,11 +1,9 @@
 //! Backends: the only place where anything outside this process is touched. [`nftables`] is the kernel of a network
 //! namespace, [`fake`] a rule set in memory that behaves like it.
 
-use std::fmt;
-
 use nft::{Batch, TableId};
 
-use crate::compile::Config;
+use crate::compile::{Config, ConfigError};
 use crate::flows::StaleFlows;
 use crate::ruleset::{Refused, TableContent};
 
@@ -63,24 +61,17 @@ pub struct FlowsError(#[from] nft::ConntrackError);
 
 /// Why a kernel is not spoken to at all.
 #[derive(Debug, thiserror::Error)]
-#[error("opening a netlink socket to {subsystem}")]
-pub struct OpenError {
-    subsystem: Subsystem,
-    #[source]
-    source: nft::SocketError,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Subsystem {
-    NfTables,
-    Conntrack,
-}
-
-impl fmt::Display for Subsystem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Subsystem::NfTables => "nf_tables",
-            Subsystem::Conntrack => "conntrack",
-        })
-    }
+pub enum OpenError {
+    /// The rules could not be made.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No socket.
+    #[error("opening a netlink socket to {subsystem}")]
+    Socket {
+        /// `nf_tables` or `conntrack`.
+        subsystem: &'static str,
+        /// What failed.
+        #[source]
+        source: nft::SocketError,
+    },
 }

@@ -100,7 +100,7 @@ impl<B: Backend> Dataplane<B> {
         self.certain = false;
     }
 
-    /// Whether a sync has anything to do.
+    /// Whether a sync has anything to do. Stays true after one whose report has a `flows_error`: try again later.
     pub fn is_dirty(&self) -> bool {
         !self.certain || self.model.is_dirty() || !self.flows.is_empty()
     }

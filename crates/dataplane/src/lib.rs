@@ -20,6 +20,6 @@ pub mod ruleset;
 pub mod trace;
 
 pub use backend::Backend;
-pub use compile::Config;
+pub use compile::{Config, ConfigError};
 pub use dataplane::{Dataplane, SyncError, SyncReport};
 pub use model::{Family, Model, NamespacedName, Node};

@@ -41,7 +41,8 @@ pub struct Model {
     node_changed: bool,
     names: Interner,
     ids: HashMap<NamespacedName, ServiceId>,
-    entries: Vec<Option<Entry>>,
+    /// By number; boxed, as a vector that grows has room to spare.
+    entries: Vec<Option<Box<Entry>>>,
     free: Vec<ServiceId>,
     /// Which Service a slice belongs to.
     slices: HashMap<NamespacedName, ServiceId>,
@@ -137,7 +138,7 @@ impl Model {
     }
 
     pub(crate) fn entry(&self, id: ServiceId) -> Option<&Entry> {
-        self.entries.get(id.0 as usize)?.as_ref()
+        self.entries.get(id.0 as usize)?.as_deref()
     }
 
     /// Every Service's number, ordered by name.
@@ -171,14 +172,14 @@ impl Model {
     }
 
     fn entry_mut(&mut self, id: ServiceId) -> Option<&mut Entry> {
-        self.entries.get_mut(id.0 as usize)?.as_mut()
+        self.entries.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
     fn id(&mut self, name: NamespacedName) -> ServiceId {
         if let Some(id) = self.ids.get(&name) {
             return *id;
         }
-        let entry = Entry { name: name.clone(), service: None, slices: Vec::new() };
+        let entry = Box::new(Entry { name: name.clone(), service: None, slices: Vec::new() });
         let id = match self.free.pop() {
             Some(id) => {
                 self.entries[id.0 as usize] = Some(entry);

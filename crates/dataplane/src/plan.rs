@@ -37,7 +37,7 @@ pub struct Planner {
     compiler: Compiler,
     classes: Classes,
     claims: Claims,
-    services: HashMap<ServiceId, ServiceRoutes>,
+    services: HashMap<ServiceId, Box<ServiceRoutes>>,
     cluster_ips: Counted,
     hairpins: Counted,
     node: Vec<(Map, Element)>,
@@ -111,7 +111,7 @@ impl Planner {
         let mut changes = Changes::reconcile(held);
         self.program_node(model, &mut changes);
         let mut flows = self.program_services(model, model.all(), &mut changes);
-        flows.extend(self.services.values().flat_map(udp_destinations));
+        flows.extend(self.services.values().flat_map(|service| udp_destinations(service)));
         self.program_classes(&mut changes);
         self.plan(changes, flows)
     }
@@ -168,7 +168,7 @@ impl Planner {
         let mut wanted: Vec<(ServiceId, ServiceRoutes)> = dirty.iter().copied().filter_map(routed).collect();
         let mut affected = BTreeSet::new();
         for (id, routes) in &wanted {
-            affected.extend(self.claims.update(model, *id, self.services.get(id), routes));
+            affected.extend(self.claims.update(model, *id, self.services.get(id).map(Box::as_ref), routes));
         }
         for (id, _) in &wanted {
             affected.remove(id);
@@ -179,14 +179,14 @@ impl Planner {
         let mut flows = BTreeSet::new();
         for (id, mut routes) in wanted {
             self.claims.keep_own(id, &mut routes);
-            let old = self.services.remove(&id).unwrap_or_default();
+            let old = self.services.remove(&id).map(|old| *old).unwrap_or_default();
             arrange::arrange(&mut routes, &old, changes);
             if old != routes {
                 self.change_service(&old, &routes, changes);
                 flows.extend(changed_flows(&old, &routes));
             }
             if routes != ServiceRoutes::default() {
-                self.services.insert(id, routes);
+                self.services.insert(id, Box::new(routes));
             }
         }
         self.claims.settle();

@@ -15,9 +15,11 @@ use crate::model::{Family, Protocol};
 
 mod decide;
 mod endpoints;
+mod health;
 mod verdict;
 
 pub(crate) use decide::route;
+pub use health::{HealthCheck, health_checks};
 pub use verdict::{Choice, Packet, Table, Verdict};
 
 /// Where connections go.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nft::{Batch, Conntrack, DumpError, Family as TableFamily, ObjectId, Socket, TableId};
 
-use crate::backend::{CommitError, FlowsError, OpenError, ReadError, Subsystem};
+use crate::backend::{CommitError, FlowsError, OpenError, ReadError};
 use crate::compile::{Config, Map};
 use crate::flows::StaleFlows;
 use crate::ruleset::{ElementKey, Elements, TableContent};
@@ -24,9 +24,10 @@ pub struct Backend {
 impl Backend {
     /// Opens the calling thread's network namespace. Nothing is changed yet.
     pub fn new(config: Config) -> Result<Backend, OpenError> {
-        let failed = |subsystem| move |source| OpenError { subsystem, source };
-        let socket = Socket::in_current_netns().map_err(failed(Subsystem::NfTables))?;
-        let conntrack = Conntrack::in_current_netns().map_err(failed(Subsystem::Conntrack))?;
+        config.check()?;
+        let failed = |subsystem| move |source| OpenError::Socket { subsystem, source };
+        let socket = Socket::in_current_netns().map_err(failed("nf_tables"))?;
+        let conntrack = Conntrack::in_current_netns().map_err(failed("conntrack"))?;
         Ok(Backend { config, socket, conntrack })
     }
 

@@ -159,3 +159,17 @@ fn ids_depend_on_address_and_port_alone_and_are_unique() {
     assert_eq!(few.get(&all[1]), Some(endpoint_id(&all[1])));
     assert_eq!(few.get(&all[3]), None);
 }
+
+#[test]
+fn what_cannot_be_carried_out_is_refused() {
+    let check = |config: Config| config.check();
+    let default = Config::default;
+    assert_eq!(check(default()), Ok(()));
+    assert_eq!(check(Config { families: vec![Family::V6, Family::V4], ..default() }), Ok(()));
+    assert_eq!(check(Config { masquerade_mark: 0, ..default() }), Err(ConfigError::NoMark));
+    assert_eq!(check(Config { table: String::new(), ..default() }), Err(ConfigError::TableName));
+    assert_eq!(check(Config { table: "x".repeat(256), ..default() }), Err(ConfigError::TableName));
+    assert_eq!(check(Config { families: vec![], ..default() }), Err(ConfigError::Families));
+    assert_eq!(check(Config { families: vec![Family::V4; 2], ..default() }), Err(ConfigError::Families));
+    assert_eq!(check(Config { affinity_size: 0, ..default() }), Err(ConfigError::AffinitySize));
+}

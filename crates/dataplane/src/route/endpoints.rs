@@ -118,6 +118,11 @@ impl Endpoints {
         endpoints(self.candidates.iter().filter(|c| c.local && c.leaving()))
     }
 
+    /// Addresses of this node's ready ones.
+    pub(super) fn local_ready(&self) -> impl Iterator<Item = IpAddr> {
+        self.candidates.iter().filter(|c| c.local && c.ready()).map(|c| c.endpoint.address)
+    }
+
     /// Those that still answer.
     pub(super) fn serving(&self) -> Vec<Endpoint> {
         endpoints(self.candidates.iter().filter(|c| c.conditions.serving || c.conditions.ready))

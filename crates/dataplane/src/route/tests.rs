@@ -173,3 +173,33 @@ fn the_node_in_a_range_lets_the_balanced_address_in() {
     model.set_service(name("web"), Service { source_ranges: vec!["10.0.0.0/8".parse().unwrap()], ..service });
     assert_eq!(sources(&model), ["10.0.0.0/8"]);
 }
+
+#[test]
+fn a_health_check_counts_ready_endpoints_of_this_node_each_once() {
+    let mut model = model();
+    let service = Service {
+        cluster_ips: vec![ip("10.96.0.1")],
+        ports: vec![port("a", Protocol::Tcp, 80, None), port("b", Protocol::Tcp, 81, None)],
+        external_policy: crate::model::TrafficPolicy::Local,
+        health_check_port: Some(number(31000)),
+        ..Service::default()
+    };
+    model.set_service(name("web"), service.clone());
+    let endpoint = |address: &str, node: &str, ready, terminating| SliceEndpoint {
+        conditions: Conditions { ready, serving: true, terminating },
+        node: Some(node.into()),
+        ..SliceEndpoint::new(ip(address))
+    };
+    let endpoints = vec![
+        endpoint("10.244.1.1", "here", true, false),
+        endpoint("10.244.1.2", "here", true, false),
+        endpoint("10.244.1.3", "here", false, true),
+        endpoint("10.244.2.1", "there", true, false),
+    ];
+    let ports = [("a", Protocol::Tcp, 8080), ("b", Protocol::Tcp, 8081)];
+    model.set_slice(name("web-1"), slice("web", &ports, endpoints));
+    let check = HealthCheck { port: number(31000), service: name("web"), local_endpoints: 2 };
+    assert_eq!(health_checks(&model), [check]);
+    model.set_service(name("web"), Service { external_policy: crate::model::TrafficPolicy::Cluster, ..service });
+    assert_eq!(health_checks(&model), []);
+}

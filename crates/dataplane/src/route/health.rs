@@ -1,0 +1,41 @@
+//! Health checks of load balancers: how many endpoints a node has for a Service whose traffic must stay on the node.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+
+use crate::model::{Family, Model, NamespacedName, TrafficPolicy};
+use crate::route::endpoints::Endpoints;
+
+/// What is to be answered on a `healthCheckNodePort`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The port of the node's addresses.
+    pub port: NonZeroU16,
+    /// Whose.
+    pub service: NamespacedName,
+    /// How many ready endpoints this node has, of all ports and families, each address once. Those that are leaving
+    /// do not count: the balancer is to send its traffic elsewhere.
+    pub local_endpoints: usize,
+}
+
+/// All health checks, sorted by port. Looks only at Services that have one.
+pub fn health_checks(model: &Model) -> Vec<HealthCheck> {
+    let mut checks = Vec::new();
+    for entry in model.all().into_iter().filter_map(|id| model.entry(id)) {
+        let Some(service) = entry.service.as_ref().filter(|service| service.is_proxied()) else { continue };
+        let Some(port) = service.health_check_port.filter(|_| service.external_policy == TrafficPolicy::Local) else {
+            continue;
+        };
+        let mut ready: BTreeSet<IpAddr> = BTreeSet::new();
+        for family in [Family::V4, Family::V6] {
+            for port in &service.ports {
+                let endpoints = Endpoints::gather(entry, model.node(), family, &port.name, port.protocol);
+                ready.extend(endpoints.local_ready());
+            }
+        }
+        checks.push(HealthCheck { port, service: entry.name.clone(), local_endpoints: ready.len() });
+    }
+    checks.sort_by_key(|check| check.port);
+    checks
+}
