@@ -33,6 +33,8 @@ pub struct Dataplane<B> {
     certain: bool,
     /// Destinations whose flows are still to be looked through.
     flows: BTreeSet<(usize, Destination)>,
+    /// Conflicts that were told.
+    told: Vec<(Destination, NamespacedName)>,
 }
 
 /// What a sync did.
@@ -71,7 +73,14 @@ impl<B: Backend> Dataplane<B> {
     pub fn new(backend: B, node: Node) -> Dataplane<B> {
         let config = backend.config().clone();
         let planners = config.families.iter().map(|family| Planner::new(&config, *family)).collect();
-        Dataplane { model: Model::new(node), backend, planners, certain: false, flows: BTreeSet::new() }
+        Dataplane {
+            model: Model::new(node),
+            backend,
+            planners,
+            certain: false,
+            flows: BTreeSet::new(),
+            told: Vec::new(),
+        }
     }
 
     /// What is wanted.
@@ -123,7 +132,10 @@ impl<B: Backend> Dataplane<B> {
 
         let (flows_ended, flows_error) = match self.end_flows() {
             Ok(ended) => (ended, None),
-            Err(error) => (0, Some(error)),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "stale UDP flows stay until the next sync");
+                (0, Some(error))
+            }
         };
         let report = SyncReport {
             changes,
@@ -176,9 +188,16 @@ impl<B: Backend> Dataplane<B> {
         Ok(ended)
     }
 
-    fn conflicts(&self) -> Vec<(Destination, NamespacedName)> {
+    /// Each is told once.
+    fn conflicts(&mut self) -> Vec<(Destination, NamespacedName)> {
         let all = self.planners.iter().flat_map(Planner::conflicts);
-        all.filter_map(|(destination, id)| Some((destination, self.model.entry(id)?.name.clone()))).collect()
+        let all = all.filter_map(|(destination, id)| Some((destination, self.model.entry(id)?.name.clone())));
+        let all: Vec<_> = all.collect();
+        for (destination, service) in all.iter().filter(|conflict| !self.told.contains(conflict)) {
+            tracing::warn!(%destination, %service, "another Service has a better claim to this destination");
+        }
+        self.told.clone_from(&all);
+        all
     }
 }
 
