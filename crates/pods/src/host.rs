@@ -98,7 +98,10 @@ impl Host {
         let (cgroups, refused) = Cgroups::find(&config.cgroup_parent).map_err(failed("reading the mount table"))?;
         if !cgroups.is_usable() {
             let why: Vec<String> = refused.iter().map(ToString::to_string).collect();
-            tracing::warn!(why = why.join("; "), "no control groups can be made here: limits of containers have no effect");
+            tracing::warn!(
+                why = why.join("; "),
+                "no control groups can be made here: limits of containers have no effect"
+            );
         }
         namespace::set("ipv4/ip_forward", "1").map_err(failed("letting the node forward packets"))?;
         let own = i32::try_from(std::process::id()).map_err(|e| failed("reading the own pid")(io::Error::other(e)))?;

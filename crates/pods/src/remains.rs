@@ -166,7 +166,8 @@ fn remove_groups(parent: &Path) -> Result<(), CleanupError> {
 /// # Errors
 /// What could not be ended.
 pub fn kill_pod(pod_state: &Path) -> Result<(), CleanupError> {
-    let failed = |source| CleanupError::Io { what: format!("looking for containers in {}", pod_state.display()), source };
+    let failed =
+        |source| CleanupError::Io { what: format!("looking for containers in {}", pod_state.display()), source };
     kill(&pod_records(pod_state).map_err(failed)?)
 }
 

@@ -221,10 +221,10 @@ impl PodRuntime {
         };
         let (_, entry) = pods.iter().rev().find(fits).ok_or_else(|| NotFound::Pod(name.to_owned()))?;
         let view = entry.view.lock();
-        let seen = view.containers.get(container).ok_or_else(|| NotFound::Container {
-            container: container.to_owned(),
-            pod: name.to_owned(),
-        })?;
+        let seen = view
+            .containers
+            .get(container)
+            .ok_or_else(|| NotFound::Container { container: container.to_owned(), pod: name.to_owned() })?;
         Ok(Found {
             dir: view.dir.clone(),
             container: container.to_owned(),

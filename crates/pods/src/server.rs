@@ -41,7 +41,9 @@ impl Handler {
         match (route, request.method()) {
             (Ok(Route::Logs(asked)), &Method::GET) => logs::answer(&self.runtime, &asked),
             (Ok(Route::Exec(asked)), &Method::GET | &Method::POST) => exec::answer(&self.runtime, &asked, request),
-            (Ok(Route::Later(what)), _) => refuse(StatusCode::NOT_IMPLEMENTED, format!("{what} is not served by this node")),
+            (Ok(Route::Later(what)), _) => {
+                refuse(StatusCode::NOT_IMPLEMENTED, format!("{what} is not served by this node"))
+            }
             (Ok(_), method) => refuse(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not served here")),
             (Err(route::BadRoute::Unknown), _) => refuse(StatusCode::NOT_FOUND, "404 page not found".to_owned()),
             (Err(error @ route::BadRoute::Parameter(..)), _) => refuse(StatusCode::BAD_REQUEST, error.to_string()),

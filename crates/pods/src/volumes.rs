@@ -99,12 +99,7 @@ fn show(path: &Path, content: &Content, group: Option<u32>) -> Result<(), Cause>
 }
 
 /// Made once: what the containers wrote stays as long as the Pod.
-fn empty_dir(
-    dir: &PodDir,
-    name: &str,
-    source: &EmptyDirVolumeSource,
-    group: Option<u32>,
-) -> Result<Ready, Cause> {
+fn empty_dir(dir: &PodDir, name: &str, source: &EmptyDirVolumeSource, group: Option<u32>) -> Result<Ready, Cause> {
     let in_memory = source.medium.as_deref() == Some("Memory");
     let path = if in_memory { dir.running_volume(name)? } else { dir.volume(name)? };
     let ready = Ready { path: path.clone(), read_only: false, of_node: false };

@@ -14,7 +14,17 @@ const USED: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
 
 /// Every controller of version 1 that may be mounted together with one of them.
 const KNOWN: [&str; 12] = [
-    "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "net_cls", "net_prio", "perf_event",
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "net_cls",
+    "net_prio",
+    "perf_event",
     "pids",
 ];
 

@@ -89,11 +89,7 @@ pub fn bundle(parts: Parts<'_>) -> Result<Bundle, SpecificationError> {
         mounts: mounts(&parts, rights.read_only_root, rights.privileged, &process.env)?,
         process,
         privileged: rights.privileged,
-        log: LogFile {
-            path: parts.dir.log(),
-            max_bytes: parts.limits.log_bytes,
-            max_files: parts.limits.log_files,
-        },
+        log: LogFile { path: parts.dir.log(), max_bytes: parts.limits.log_bytes, max_files: parts.limits.log_files },
         record: parts.dir.record(),
         image: parts.container.image.clone().unwrap_or_default(),
         image_id: parts.image.id.clone(),

@@ -96,7 +96,8 @@ impl Health {
     fn echo(&self, asked: &Asked) -> Answer {
         let wants_json = asked.headers.iter().any(|(k, v)| k == "accept" && v.contains("application/json"));
         let (client, body) = (canonical(asked.client), String::from_utf8_lossy(&asked.body));
-        let target = if asked.query.is_empty() { asked.path.clone() } else { format!("{}?{}", asked.path, asked.query) };
+        let target =
+            if asked.query.is_empty() { asked.path.clone() } else { format!("{}?{}", asked.path, asked.query) };
         if wants_json {
             let headers: Vec<[&String; 2]> = asked.headers.iter().map(|(k, v)| [k, v]).collect();
             let answer = json!({

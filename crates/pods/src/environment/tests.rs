@@ -122,10 +122,9 @@ fn services_as_variables() {
 
 #[test]
 fn what_has_to_be_there() {
-    let key = |kind: &str, name: &str, key: &str| {
-        json!({"name": "c", "env": [{"name": "A", "valueFrom": {kind: {"name": name, "key": key}}}]})
-    };
-    let field = |path: &str| json!({"name": "c", "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}}]});
+    let key = |kind: &str, name: &str, key: &str| json!({"name": "c", "env": [{"name": "A", "valueFrom": {kind: {"name": name, "key": key}}}]});
+    let field =
+        |path: &str| json!({"name": "c", "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}}]});
     let cases = [
         (key("configMapKeyRef", "nope", "k"), "configmap \"nope\" not found"),
         (key("configMapKeyRef", "cm", "nope"), "couldn't find key nope in ConfigMap shop/cm"),

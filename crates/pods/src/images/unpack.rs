@@ -291,13 +291,14 @@ fn attributes(
     entry: &mut Entry<'_, impl Read>,
 ) -> Result<(), UnpackError> {
     let header = entry.header();
-    let number = |n: io::Result<u64>| -> Result<u32, UnpackError> {
-        let n = n.map_err(UnpackError::Read)?;
-        u32::try_from(n).map_err(|_| UnpackError::BadPath(path.to_owned()))
+    let raw = header.as_old();
+    let number = |n: io::Result<u64>, raw: &[u8]| -> Result<u32, UnpackError> {
+        u32::try_from(or_nothing(n, raw)?).map_err(|_| UnpackError::BadPath(path.to_owned()))
     };
-    let (uid, gid) = (Uid::from_raw(number(header.uid())?), Gid::from_raw(number(header.gid())?));
-    let mode = header.mode().map_err(UnpackError::Read)?;
-    let mtime = i64::try_from(header.mtime().map_err(UnpackError::Read)?).unwrap_or(0);
+    let (uid, gid) = (number(header.uid(), &raw.uid)?, number(header.gid(), &raw.gid)?);
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let mode = number(header.mode().map(u64::from), &raw.mode)?;
+    let mtime = i64::try_from(or_nothing(header.mtime(), &raw.mtime)?).unwrap_or(0);
     let symlink = header.entry_type() == EntryType::Symlink;
     fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW).map_err(make(path))?;
     if symlink {
@@ -309,6 +310,14 @@ fn attributes(
     extended(parent, name, path, entry)?;
     let time = TimeSpec::new(mtime, 0);
     utimensat(parent, name, &time, &time, UtimensatFlags::NoFollowSymlink).map_err(make(path))
+}
+
+/// A field that was left empty is 0, as every tar reads it.
+fn or_nothing(number: io::Result<u64>, raw: &[u8]) -> Result<u64, UnpackError> {
+    match number {
+        Err(_) if raw.iter().all(|b| matches!(b, 0 | b' ')) => Ok(0),
+        other => other.map_err(UnpackError::Read),
+    }
 }
 
 /// `security.capability` and `user.*`. Others would be orders to the node's file systems, overlayfs first of all.

@@ -6,8 +6,8 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
-use super::passwd::Identity;
 use super::fault::{Tried, machine};
+use super::passwd::Identity;
 use super::seccomp;
 use crate::bundle::{Fault, Process};
 

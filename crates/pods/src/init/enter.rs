@@ -12,8 +12,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fchown, setsid};
 
-use super::passwd::{Accounts, Identity};
 use super::fault::{Tried, machine, specification};
+use super::passwd::{Accounts, Identity};
 use super::{credentials, rootfs};
 use crate::bundle::{Bundle, Fault, FaultKind, Process};
 use crate::channel::Channel;

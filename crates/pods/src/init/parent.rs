@@ -16,9 +16,9 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, pipe2, setsid};
 
 use super::enter::{Streams, first_process, replace_standard};
+use super::fault::{Tried, answer, machine};
 use super::log::Log;
 use super::output::Lines;
-use super::fault::{Tried, answer, machine};
 use crate::bundle::{Bundle, Exit, Fault, FaultKind, Record, Report};
 use crate::channel::Channel;
 use crate::durable::{self, Lasting};

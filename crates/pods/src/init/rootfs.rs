@@ -14,8 +14,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, pivot_root};
 
-use super::mount::{Attributes, change, open_within, put, take, take_open};
 use super::fault::{Tried, machine, specification};
+use super::mount::{Attributes, change, open_within, put, take, take_open};
 use crate::bundle::{Bundle, Cgroup, Fault, Mount, Root};
 
 const NONE: Option<&str> = None;
@@ -218,14 +218,30 @@ fn place(wanted: &Mount, (source, directory): &(OwnedFd, bool)) -> Result<(), Fa
     }
     let told = || format!("making {}", target.display());
     if !target.exists() {
+        let real = past_links(target);
         if *directory {
-            fs::create_dir_all(target).tried(told)?;
+            fs::create_dir_all(&real).tried(told)?;
         } else {
-            target.parent().map_or(Ok(()), fs::create_dir_all).tried(told)?;
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(target).tried(told)?;
+            real.parent().map_or(Ok(()), fs::create_dir_all).tried(told)?;
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(&real).tried(told)?;
         }
     }
     put(source, target).tried(|| format!("mounting {} at {}", wanted.source.display(), target.display()))
+}
+
+/// Where a path leads whose links lead to what is not there yet: in the container's root, as everything here.
+fn past_links(path: &Path) -> PathBuf {
+    const LINKS: usize = 32;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let dangling = path.ancestors().filter(|p| !p.exists()).find_map(|p| {
+            let to = fs::read_link(p).ok()?;
+            Some((p.to_owned(), p.parent().unwrap_or(Path::new("/")).join(to)))
+        });
+        let Some((link, to)) = dangling else { break };
+        path = to.join(path.strip_prefix(&link).unwrap_or(Path::new("")));
+    }
+    path
 }
 
 fn mask() -> Result<(), Fault> {

@@ -27,7 +27,8 @@ pub async fn tls(host: &str, port: u16) -> io::Result<TlsStream<TcpStream>> {
 
 fn config() -> Option<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().ok()?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().ok()?;
     let anyone = Arc::new(Anyone(provider));
     Some(Arc::new(builder.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth()))
 }

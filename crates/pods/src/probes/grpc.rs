@@ -127,7 +127,9 @@ mod tests {
         assert_eq!(answer(&[0, 0, 0, 0, 2, 8, 1]), Some(SERVING));
         assert_eq!(answer(&[0, 0, 0, 0, 0]), Some(0));
         assert_eq!(answer(&[0, 0, 0, 0, 6, 0x12, 2, 1, 2, 8, 2]), Some(2));
-        for broken in [&[][..], &[0, 0, 0, 0, 3, 8, 1], &[1, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 1, 8], &[0, 0, 0, 0, 2, 0x12, 9]] {
+        for broken in
+            [&[][..], &[0, 0, 0, 0, 3, 8, 1], &[1, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 1, 8], &[0, 0, 0, 0, 2, 0x12, 9]]
+        {
             assert_eq!(answer(broken), None, "{broken:?}");
         }
     }

@@ -81,7 +81,8 @@ impl Rhythm {
     /// That of a probe.
     #[must_use]
     pub fn of(probe: &Probe) -> Self {
-        let positive = |n: Option<i32>, default: u32| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(default);
+        let positive =
+            |n: Option<i32>, default: u32| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(default);
         Self {
             initial: spec::seconds(i64::from(probe.initial_delay_seconds.unwrap_or(0))),
             period: Duration::from_secs(u64::from(positive(probe.period_seconds, 10))),
@@ -228,7 +229,12 @@ mod tests {
     #[test]
     fn answers_in_a_row() {
         let cases: [(Kind, Rhythm, &[bool], &[Option<bool>]); 4] = [
-            (Kind::Readiness, rhythm(1, 3), &[true, false, false, false, true], &[Some(true), None, None, Some(false), Some(true)]),
+            (
+                Kind::Readiness,
+                rhythm(1, 3),
+                &[true, false, false, false, true],
+                &[Some(true), None, None, Some(false), Some(true)],
+            ),
             (Kind::Readiness, rhythm(2, 1), &[false, true, false, true, true], &[None, None, None, None, Some(true)]),
             (Kind::Liveness, rhythm(1, 2), &[true, false, true, false, false], &[None, None, None, None, Some(false)]),
             (Kind::Startup, rhythm(1, 2), &[false, false], &[None, Some(false)]),

@@ -82,9 +82,7 @@ fn logs(place: Place, query: &Query) -> Result<Route, BadRoute> {
             let span = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
             Some(Timestamp::now().checked_sub(span).unwrap_or(Timestamp::MIN))
         }
-        (None, Some(text)) => {
-            Some(text.parse().map_err(|_| BadRoute::Parameter("sinceTime", text.to_owned()))?)
-        }
+        (None, Some(text)) => Some(text.parse().map_err(|_| BadRoute::Parameter("sinceTime", text.to_owned()))?),
         (None, None) => None,
     };
     let options = logs::Options {
@@ -174,7 +172,8 @@ mod tests {
 
     #[test]
     fn output() {
-        let Ok(Route::Logs(logs)) = route("/containerLogs/ns/pod/c?follow=true&tailLines=5&previous=false&limitBytes=9")
+        let Ok(Route::Logs(logs)) =
+            route("/containerLogs/ns/pod/c?follow=true&tailLines=5&previous=false&limitBytes=9")
         else {
             panic!("no logs");
         };
@@ -189,7 +188,8 @@ mod tests {
 
     #[test]
     fn programs() {
-        let Ok(Route::Exec(exec)) = route("/exec/ns/pod/uid/c?command=sh&command=-c&command=echo+%24A%26b%2B&input=1&output=1&tty=1&error=1")
+        let Ok(Route::Exec(exec)) =
+            route("/exec/ns/pod/uid/c?command=sh&command=-c&command=echo+%24A%26b%2B&input=1&output=1&tty=1&error=1")
         else {
             panic!("no exec");
         };

@@ -173,7 +173,11 @@ async fn pump(child: &mut Child, to_client: &mpsc::Sender<Bytes>) {
         };
         let Some((channel, read, buffer)) = passed else { continue };
         if read == 0 {
-            if channel == STDOUT { stdout = None } else { stderr = None }
+            if channel == STDOUT {
+                stdout = None
+            } else {
+                stderr = None
+            }
             continue;
         }
         let message = frames::write(channel, buffer.get(..read).unwrap_or_default());

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use k8s_openapi::api::core::v1::{
-    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, VolumeProjection,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, VolumeProjection};
 
 use super::cause::Cause;
 use crate::environment::error::EnvironmentError;

@@ -141,7 +141,8 @@ fn the_group_owns_its_volumes() {
         return;
     }
     let bed = bed();
-    let volumes = json!([{"name": "e", "emptyDir": {}}, {"name": "c", "configMap": {"name": "cm", "defaultMode": 0o600}}]);
+    let volumes =
+        json!([{"name": "e", "emptyDir": {}}, {"name": "c", "configMap": {"name": "cm", "defaultMode": 0o600}}]);
     let ready = prepare(&bed.dir, &pod(volumes, Some(2000)), &Facts::default(), &objects("x")).unwrap();
     let empty = fs::metadata(&ready["e"].path).unwrap();
     assert_eq!((empty.gid(), empty.mode() & 0o7777), (2000, 0o2777));

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, FutureExt};
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, PodStatus, Secret};
 use parking_lot::Mutex;
+use pods::PodRuntime;
 use pods::config::{Config, Limits, Timing};
 use pods::sources::{ServiceAddress, Sources, Unavailable};
 use pods::updates::{PodEvent, StatusChange, Statuses};
-use pods::PodRuntime;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -330,4 +330,63 @@ pub fn request(method: &str, address: &str, port: u16, path: &str) -> std::io::R
 pub fn log(bed: &Bed, uid: &str, container: &str, attempt: u32) -> String {
     let path = bed.pod_dir(uid).join("containers").join(container).join(attempt.to_string()).join("log");
     std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Loads an image with busybox. False, with a word why, where busybox is not installed.
+pub fn busybox(bed: &Bed) -> bool {
+    let Some(image) = busybox_image() else { return false };
+    let archive = bed.dir.path().join("busybox.tar");
+    image.write(&archive, "busybox", &["sh"]).unwrap();
+    bed.runtime.images().load(&archive).unwrap();
+    true
+}
+
+/// An image with busybox, to be added to.
+pub fn busybox_image() -> Option<testbed::image::Image> {
+    let mut image = testbed::image::Image::new();
+    let path = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
+    // A dynamic one needs its libraries; Debian has both.
+    let libraries = path.map_or(Ok(()), |path| image.program(path).map(drop));
+    if let Err(error) = libraries.and_then(|()| image.busybox().map(drop)) {
+        testbed::privilege::skip(&error.to_string());
+        return None;
+    }
+    Some(image)
+}
+
+/// A container of busybox that runs a script.
+pub fn sh(name: &str, script: &str, more: Value) -> Value {
+    let mut whole = json!({"name": name, "image": "busybox", "command": ["sh", "-c", script]});
+    for (key, value) in more.as_object().unwrap() {
+        whole[key] = value.clone();
+    }
+    whole
+}
+
+/// A Pod of one container that runs a script once.
+pub fn once(uid: &str, script: &str, container: Value, spec: Value) -> Value {
+    let mut whole = json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 1});
+    for (key, value) in spec.as_object().unwrap() {
+        whole[key] = value.clone();
+    }
+    whole["containers"] = json!([sh("c", script, container)]);
+    pod(uid, whole)
+}
+
+/// Runs a script to its end in a Pod of its own, and gives what it wrote, without times.
+pub async fn output(bed: &mut Bed, uid: &str, script: &str, container: Value, spec: Value) -> String {
+    let pod = once(uid, script, container, spec);
+    bed.set(pod.clone());
+    let status = bed.until(uid, "ended", |s| matches!(s.phase.as_deref(), Some("Succeeded" | "Failed"))).await;
+    let text = said(bed, uid, "c", 0);
+    assert_eq!(status.phase.as_deref(), Some("Succeeded"), "{text}");
+    bed.delete(pod, 0).await;
+    text
+}
+
+/// What a container wrote, without times.
+pub fn said(bed: &Bed, uid: &str, container: &str, attempt: u32) -> String {
+    let log = log(bed, uid, container, attempt);
+    let content = |line: &str| line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned();
+    log.lines().map(content).collect::<Vec<_>>().join("\n")
 }

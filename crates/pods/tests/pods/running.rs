@@ -26,7 +26,8 @@ fn an_echo_pod_answers_and_goes_without_a_trace() {
         let (length, _) = udp.recv_from(&mut buffer).unwrap();
         let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
         assert!(answer.starts_with("pod: pod-a\nclient: 172.30.0.2:") && answer.ends_with("hello"), "{answer}");
-        eventually("the log has a line", || log(bed, "a", "echo", 0).contains(" stdout F listening on port 9376")).await;
+        eventually("the log has a line", || log(bed, "a", "echo", 0).contains(" stdout F listening on port 9376"))
+            .await;
         bed.delete(pod, 30).await;
         assert!(links().is_empty(), "{:?}", links());
     });

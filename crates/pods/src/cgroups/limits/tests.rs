@@ -18,12 +18,10 @@ fn values(limits: &Limits, version: Version) -> Vec<String> {
 fn files_of_both_versions() {
     let resources = json!({"requests": {"cpu": "250m"}, "limits": {"cpu": "1500m", "memory": "64Mi"}});
     let limits = Limits::of_container(&serde_json::from_value(container("a", resources)).unwrap());
-    assert_eq!(values(&limits, Version::One), [
-        "cpu.shares=256",
-        "cpu.cfs_period_us=100000",
-        "cpu.cfs_quota_us=150000",
-        "memory.limit_in_bytes=67108864"
-    ]);
+    assert_eq!(
+        values(&limits, Version::One),
+        ["cpu.shares=256", "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=150000", "memory.limit_in_bytes=67108864"]
+    );
     let two = ["cpu.weight=10", "cpu.max=150000 100000", "memory.max=67108864", "memory.oom.group=1"];
     assert_eq!(values(&limits, Version::Two), two);
     assert_eq!(values(&Limits::default(), Version::One), ["cpu.shares=2"]);

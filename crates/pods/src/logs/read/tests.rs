@@ -63,7 +63,10 @@ fn following_over_a_rotation() {
     let (to, mut from) = mpsc::channel(4);
     let over = std::sync::Arc::new(AtomicBool::new(false));
     let reader = Read::new(&path, Options { follow: true, ..Options::default() });
-    let ended = { let over = over.clone(); move || over.load(Ordering::Relaxed) };
+    let ended = {
+        let over = over.clone();
+        move || over.load(Ordering::Relaxed)
+    };
     let thread = std::thread::spawn(move || reader.stream(Streaming { to, ended }));
     let mut next = || String::from_utf8(from.blocking_recv().unwrap_or_default()).unwrap();
     assert_eq!(next(), "first\n");
