@@ -1,6 +1,6 @@
 //! Whatever comes, what goes out is an answer that can be read and is no larger than was asked for, or nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use hickory_proto::op::Message;
@@ -16,6 +16,8 @@ use crate::query::Query;
 use crate::reply::Transport;
 use crate::server::counters::Tally;
 use crate::server::respond::{Handled, Later, Responder};
+
+static RESPONDER: LazyLock<Responder> = LazyLock::new(responder);
 
 fn responder() -> Responder {
     let config = ForwarderConfig { upstreams: vec!["127.0.0.1:53".parse().unwrap()], ..ForwarderConfig::default() };
@@ -84,11 +86,11 @@ proptest! {
 
     #[test]
     fn any_octets_are_answered_or_not(packet in prop::collection::vec(any::<u8>(), 0..200), tcp in any::<bool>()) {
-        check(&responder(), &packet, if tcp { Transport::Tcp } else { Transport::Udp { most: 1232 } });
+        check(&RESPONDER, &packet, if tcp { Transport::Tcp } else { Transport::Udp { most: 1232 } });
     }
 
     #[test]
     fn whatever_is_nearly_a_question_is_answered_or_not(packet in nearly_a_question(), tcp in any::<bool>()) {
-        check(&responder(), &packet, if tcp { Transport::Tcp } else { Transport::Udp { most: 1232 } });
+        check(&RESPONDER, &packet, if tcp { Transport::Tcp } else { Transport::Udp { most: 1232 } });
     }
 }

@@ -144,7 +144,7 @@ fn a_port_that_nobody_listens_on_costs_no_time() {
         });
         let start = Instant::now();
         assert_eq!(forwarding.told(WWW).await, TOLD);
-        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(start.elapsed() < PATIENCE / 2);
         forwarding.server.shutdown().await;
     });
 }
@@ -156,7 +156,7 @@ fn when_every_server_fails_so_does_the_question_in_time() {
         let forwarding = forwarding_server(&[one.address, two.address], |_| {});
         let start = Instant::now();
         assert_eq!(forwarding.told(WWW).await, "SERVFAIL");
-        assert!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(4), "it took {:?}", start.elapsed());
         assert_eq!((one.asked(), two.asked()), (2, 2));
         // For a second nobody is asked again.
         assert_eq!(forwarding.told(WWW).await, "SERVFAIL");
@@ -208,7 +208,9 @@ fn equal_questions_wait_for_one_answer() {
 fn above_the_bound_questions_fail_at_once() {
     inside("fwd-bound", &[], || async {
         let upstream = Upstream::start(Manner::Silence).await;
-        let forwarding = forwarding_server(&[upstream.address], |config| config.lookups = 10);
+        let forwarding = forwarding_server(&[upstream.address], |config| {
+            (config.lookups, config.patience, config.deadline) = (10, Duration::from_secs(1), Duration::from_secs(1));
+        });
         let address = forwarding.address;
         let slow: Vec<_> = (0..10)
             .map(|n| tokio::spawn(async move { udp(address, &question(&format!("n{n}.example.com"))).await }))
@@ -216,7 +218,7 @@ fn above_the_bound_questions_fail_at_once() {
         eventually("ten are under way", || upstream.asked() == 10).await;
         let start = Instant::now();
         assert_eq!(forwarding.told(WWW).await, "SERVFAIL");
-        assert!(start.elapsed() < Duration::from_millis(150), "it took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(800), "it took {:?}", start.elapsed());
         assert_eq!(forwarding.forwarder.counts().refused, 1);
         // Cluster names are not held up.
         assert_eq!(forwarding.told(WEB).await, format!("{WEB}. A 10.96.0.9"));

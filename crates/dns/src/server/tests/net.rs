@@ -34,10 +34,26 @@ pub(super) fn inside<F: Future<Output = ()>>(test: &str, addresses: &[&str], bod
     }
     namespace
         .run(|| {
+            for address in addresses {
+                let ip = address.split('/').next().unwrap_or_default().parse().unwrap();
+                testbed::wait_until(PATIENCE, "the address is reached", || is_reached(ip)).unwrap();
+            }
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(body());
         })
         .unwrap();
+}
+
+/// Whether a datagram to an address of this namespace arrives. The kernel makes the local route of a fresh IPv6 address
+/// a moment after the address itself, and loses what is sent before.
+fn is_reached(ip: std::net::IpAddr) -> bool {
+    let reach = || {
+        let socket = std::net::UdpSocket::bind((ip, 0))?;
+        socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+        socket.send_to(b"x", socket.local_addr()?)?;
+        socket.recv(&mut [0])
+    };
+    reach().is_ok()
 }
 
 pub(super) fn index() -> Arc<Index> {
@@ -99,7 +115,7 @@ pub(super) fn question(name: &str) -> Vec<u8> {
 
 /// The answer to a datagram.
 pub(super) async fn udp(server: SocketAddr, packet: &[u8]) -> Message {
-    let answer = udp_within(server, packet, PATIENCE).await.expect("an answer comes");
+    let answer = udp_within(server, packet, PATIENCE).await.unwrap_or_else(|| panic!("no answer comes from {server}"));
     Message::from_vec(&answer).unwrap()
 }
 
