@@ -18,6 +18,8 @@ use crate::world::{self, HOSTS, Host, host};
 /// How long nothing must come before it counts as dropped. Between namespaces of one machine an answer takes less than
 /// a millisecond; a busy machine may take longer.
 const SILENCE: Duration = Duration::from_millis(400);
+/// So many answers may be late.
+const PATIENCE: usize = 5;
 /// After so many tries each of five endpoints has been met, but for one run in a million.
 const TRIES: usize = 80;
 
@@ -260,6 +262,7 @@ fn verdict(cluster: &Cluster, row: &Row) -> anyhow::Result<Expected> {
         _ => &none,
     };
     let mut met = BTreeSet::new();
+    let mut silences = 0;
     for _ in 0..TRIES {
         match cluster.ask(row.asker, row.packet.protocol, to)? {
             Met::Server(name, seen_as) => {
@@ -277,6 +280,8 @@ fn verdict(cluster: &Cluster, row: &Row) -> anyhow::Result<Expected> {
             Met::Other(_) => return Ok(Expected::Pass),
             // What is left alone and goes nowhere is silent too.
             Met::Silence if row.expected == Expected::Pass => return Ok(Expected::Pass),
+            // On a busy machine an answer may be late: it is not missing before it was late several times.
+            Met::Silence if row.expected != Expected::Drop && silences < PATIENCE => silences += 1,
             Met::Silence => return Ok(Expected::Drop),
         }
         if met == *expected {
