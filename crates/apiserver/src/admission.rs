@@ -3,7 +3,8 @@
 use kinds::document::{given, text};
 use kinds::{Kind, Scope};
 
-use crate::api::{self, Api};
+use crate::api::Api;
+use crate::resources;
 use crate::status::{Cause, Status};
 
 /// The namespaces that cannot be deleted.
@@ -11,7 +12,7 @@ const IMMORTAL: &[&str] = &["default", "kube-system", "kube-public"];
 
 /// Whether an object may be created in `namespace`.
 pub(crate) fn check_create(api: &Api, kind: &'static Kind, namespace: &str, name: &str) -> Result<(), Status> {
-    let (Scope::Namespaced, Some(namespaces)) = (kind.scope, api::kind("", "namespaces")) else { return Ok(()) };
+    let (Scope::Namespaced, Some(namespaces)) = (kind.scope, resources::kind("", "namespaces")) else { return Ok(()) };
     let Some(found) = api.cache.get(namespaces, "", namespace) else {
         return Err(Status::not_found(namespaces, namespace));
     };

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use kinds::{Kind, registry};
 use store::{Commit, CommitError, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 
@@ -80,19 +78,4 @@ impl Api {
         }
         Err(Status::timeout("the server is behind its store", Vec::new(), 1))
     }
-}
-
-/// Now, as objects write it: `2026-11-20T14:05:06Z`.
-pub(crate) fn now() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// Now, in seconds since the epoch.
-pub(crate) fn now_seconds() -> i64 {
-    Timestamp::now().as_second()
-}
-
-/// The kind that the server itself needs. Every one of those is in the registry.
-pub(crate) fn kind(group: &str, plural: &str) -> Option<&'static Kind> {
-    registry::all().iter().copied().find(|k| k.group == group && k.plural == plural)
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 use kinds::document::{at, given, list};
 use serde_json::{Value, json};
 
-use crate::api::{self, Api};
+use crate::api::Api;
+use crate::clock;
+use crate::ownership;
 use crate::query::WriteOptions;
+use crate::resources;
 use crate::status::Status;
 use crate::verbs::update::{Part, Update};
 use crate::verbs::{create, decode};
 
-/// Who owns what the server itself writes.
-pub(crate) const MANAGER: &str = "kube-apiserver";
 /// The namespaces of every cluster.
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 /// How often it is looked whether all is still there.
@@ -72,7 +73,7 @@ async fn range(api: &Api) -> Result<(), BootstrapError> {
     let wanted = Wanted { group: "networking.k8s.io", plural: "servicecidrs", namespace: "", name: SERVICE, document };
     wanted.ensure(api).await?;
     let condition = json!({
-        "type": "Ready", "status": "True", "lastTransitionTime": api::now(), "reason": "",
+        "type": "Ready", "status": "True", "lastTransitionTime": clock::now(), "reason": "",
         "message": "Kubernetes default Service CIDR is ready",
     });
     wanted
@@ -155,12 +156,12 @@ impl Wanted<'_> {
     }
 
     fn options() -> WriteOptions {
-        WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() }
+        WriteOptions { manager: ownership::SERVER.to_owned(), ..WriteOptions::default() }
     }
 
     /// Creates the object if it is not there.
     async fn ensure(&self, api: &Api) -> Result<(), BootstrapError> {
-        let Some(kind) = api::kind(self.group, self.plural) else { return Ok(()) };
+        let Some(kind) = resources::kind(self.group, self.plural) else { return Ok(()) };
         if api.cache.get(kind, self.namespace, self.name).is_some() {
             return Ok(());
         }
@@ -176,7 +177,7 @@ impl Wanted<'_> {
 
     /// Changes the object; nothing is written when it is as it should be.
     async fn change(&self, api: &Api, part: Part, change: impl Fn(&mut Value)) -> Result<(), BootstrapError> {
-        let Some(kind) = api::kind(self.group, self.plural) else { return Ok(()) };
+        let Some(kind) = resources::kind(self.group, self.plural) else { return Ok(()) };
         let update = Update { kind, namespace: self.namespace, name: self.name, part };
         let changed = update
             .run(api, &Self::options(), |old| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use store::Store;
 
-use crate::identity::User;
+use crate::authn::tokens::StaticToken;
 use crate::pki::Authority;
 
 /// What a server needs to know.
@@ -29,26 +29,4 @@ pub struct Config {
     pub node_ports: RangeInclusive<u16>,
     /// Bearer tokens that are known from the start.
     pub tokens: Vec<StaticToken>,
-}
-
-/// A bearer token that is given at start, and whose it is. Only its hash is kept.
-#[derive(Clone)]
-pub struct StaticToken {
-    /// SHA-256 of the token.
-    pub(crate) hash: [u8; 32],
-    /// Who presents it.
-    pub(crate) user: User,
-}
-
-impl StaticToken {
-    /// A token and its user.
-    pub fn new(token: &str, user: User) -> Self {
-        Self { hash: crate::authn::hash(token), user }
-    }
-}
-
-impl std::fmt::Debug for StaticToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StaticToken").field("user", &self.user.name).finish_non_exhaustive()
-    }
 }

@@ -7,7 +7,7 @@ use kinds::{Kind, Scope, Subresource, registry};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::handler::Asked;
+use crate::front::Asked;
 use crate::negotiate::{self, Form};
 use crate::response::{self, Body};
 use crate::show;

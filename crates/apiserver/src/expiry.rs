@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use kinds::document::{at, text};
 use serde_json::Value;
 
-use crate::api::{self, Api};
+use crate::api::Api;
+use crate::clock;
+use crate::resources;
 use crate::verbs::delete::{self, DeleteOptions};
 
 /// How long an event is kept; Kubernetes' `--event-ttl`.
@@ -21,13 +23,13 @@ pub(crate) async fn run(api: Arc<Api>) {
     loop {
         tokio::select! {
             () = api.stopping.cancelled() => return,
-            _ = ticks.tick() => expire(&api, api::now_seconds()).await,
+            _ = ticks.tick() => expire(&api, clock::now_seconds()).await,
         }
     }
 }
 
 async fn expire(api: &Api, now: i64) {
-    let Some(kind) = api::kind("", "events") else { return };
+    let Some(kind) = resources::kind("", "events") else { return };
     let kept = i64::try_from(KEPT.as_secs()).unwrap_or(i64::MAX);
     for object in api.cache.list(kind, "").objects {
         if last_seen(&object.document()).is_none_or(|seen| now - seen <= kept) {

@@ -14,44 +14,22 @@ use http::header::CONTENT_ENCODING;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
 
-use crate::api::Api;
-use crate::authn::Authenticator;
 use crate::authn::certificates::Peer;
-use crate::authz::{self, Attributes, Authorizer};
+use crate::authz::{self, Attributes};
 use crate::body;
+use crate::front::{Asked, Front};
 use crate::identity::User;
 use crate::query::Query;
 use crate::request::RequestInfo;
 use crate::response::{self, Body};
 use crate::routes;
 use crate::status::Status;
-use crate::subresources::node::Nodes;
 
 /// The largest body of a request, in bytes.
 const BODY_LIMIT: usize = body::LIMIT;
 /// How long a request may take that is no watch and no stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many requests are worked on at a time.
-const IN_FLIGHT: usize = 600;
-
-/// What every connection shares.
-pub(crate) struct Front {
-    pub api: Arc<Api>,
-    pub authenticator: Authenticator,
-    pub authorizer: Authorizer,
-    pub nodes: Nodes,
-    pub in_flight: Semaphore,
-}
-
-impl Front {
-    pub fn new(api: Arc<Api>, authenticator: Authenticator, nodes: Nodes) -> Self {
-        let authorizer = Authorizer { bindings: authz::policy::BINDINGS };
-        Self { api, authenticator, authorizer, nodes, in_flight: Semaphore::new(IN_FLIGHT) }
-    }
-}
-
 /// Who sends the requests.
 #[derive(Clone)]
 enum Sender {
@@ -66,15 +44,6 @@ enum Sender {
 pub struct Handler {
     front: Arc<Front>,
     sender: Sender,
-}
-
-/// A request as the verbs see it.
-pub(crate) struct Asked {
-    pub info: RequestInfo,
-    pub user: User,
-    pub query: Query,
-    pub parts: Parts,
-    pub body: Bytes,
 }
 
 impl Handler {

@@ -19,7 +19,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::authn::certificates::ClientVerifier;
 use crate::config::Config;
-use crate::handler::{Front, Handler};
+use crate::front::Front;
+use crate::handler::Handler;
 use crate::pki::{PkiError, Subject};
 
 #[cfg(test)]

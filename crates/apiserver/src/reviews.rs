@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::authz::{Attributes, Authorizer, Rule};
 use crate::body::{self, Expected};
-use crate::handler::Asked;
+use crate::front::Asked;
 use crate::identity::{MASTERS, User};
 use crate::negotiate;
 use crate::response::Body;

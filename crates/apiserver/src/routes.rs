@@ -6,7 +6,7 @@ use http::{Method, Response, StatusCode};
 use kinds::{Scope, Subresource, registry};
 
 use crate::discovery;
-use crate::handler::{Asked, Front};
+use crate::front::{Asked, Front};
 use crate::health;
 use crate::negotiate;
 use crate::request::RequestInfo;
@@ -15,7 +15,7 @@ use crate::reviews;
 use crate::status::Status;
 use crate::subresources::{self, node::NodeCall};
 use crate::verbs::update::Part;
-use crate::verbs::{self, Call};
+use crate::verbs::{self, call::Call};
 use crate::version;
 
 /// Whether a request may last: it has no timeout, and does not count against those that are worked on.

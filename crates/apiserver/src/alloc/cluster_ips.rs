@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 
 use super::addresses::Range;
 use super::claims::Claims;
-use super::{invalid, type_of};
-use crate::api::{self, Api};
+use super::service::{invalid, type_of};
+use crate::api::Api;
 use crate::cache::object::encode_stored;
+use crate::clock;
 use crate::keys;
+use crate::ownership;
 use crate::query::WriteOptions;
+use crate::resources;
 use crate::status::Status;
-use crate::verbs::write;
 
 /// Who made the `IPAddress` objects.
 const MANAGED_BY: &str = "ipallocator.k8s.io";
@@ -89,7 +91,9 @@ pub(super) fn take(
 
 /// Gives back the addresses from the `from`th on.
 pub(super) fn release(api: &Api, service: &Value, from: usize, claims: &mut Claims) {
-    let Some(kind) = api::kind("networking.k8s.io", "ipaddresses").filter(|_| has_addresses(service)) else { return };
+    let Some(kind) = resources::kind("networking.k8s.io", "ipaddresses").filter(|_| has_addresses(service)) else {
+        return;
+    };
     let metadata = at(service, "metadata");
     for address in texts(at(service, "spec"), "clusterIPs").into_iter().skip(from).filter_map(addresses::parse) {
         let Some(object) = api.cache.get(kind, "", &address.to_string()) else { continue };
@@ -108,7 +112,7 @@ pub(super) fn release(api: &Api, service: &Value, from: usize, claims: &mut Clai
 /// The ranges that addresses are given from: the configured one, and those of ServiceCIDR objects.
 fn ranges(api: &Api) -> Vec<Range> {
     let mut ranges = vec![Range::new(api.config.service_cidr)];
-    if let Some(kind) = api::kind("networking.k8s.io", "servicecidrs") {
+    if let Some(kind) = resources::kind("networking.k8s.io", "servicecidrs") {
         for object in api.cache.list(kind, "").objects {
             let document = object.document();
             if given(at(&document, "metadata"), "deletionTimestamp").is_some() {
@@ -122,7 +126,7 @@ fn ranges(api: &Api) -> Vec<Range> {
 }
 
 fn is_taken(api: &Api, address: IpAddr) -> bool {
-    let kind = api::kind("networking.k8s.io", "ipaddresses");
+    let kind = resources::kind("networking.k8s.io", "ipaddresses");
     kind.is_some_and(|kind| api.cache.get(kind, "", &address.to_string()).is_some())
 }
 
@@ -173,7 +177,7 @@ fn next_address(api: &Api, service: &Value, family: Family, dry_run: bool) -> Re
 /// The `IPAddress` object that takes an address.
 fn address_claim(service: &Value, asked: Option<&str>, address: IpAddr) -> Result<(String, bytes::Bytes), Status> {
     let missing = || Status::internal("addresses are not served");
-    let kind = api::kind("networking.k8s.io", "ipaddresses").ok_or_else(missing)?;
+    let kind = resources::kind("networking.k8s.io", "ipaddresses").ok_or_else(missing)?;
     let metadata = at(service, "metadata");
     let mut document = json!({
         "kind": kind.kind,
@@ -181,7 +185,7 @@ fn address_claim(service: &Value, asked: Option<&str>, address: IpAddr) -> Resul
         "metadata": {
             "name": address.to_string(),
             "uid": uuid::Uuid::new_v4().to_string(),
-            "creationTimestamp": api::now(),
+            "creationTimestamp": clock::now(),
             "labels": {
                 "ipaddress.kubernetes.io/ip-family": Family::of(address).name(),
                 "ipaddress.kubernetes.io/managed-by": MANAGED_BY,
@@ -194,8 +198,8 @@ fn address_claim(service: &Value, asked: Option<&str>, address: IpAddr) -> Resul
     if kind.strategy.generation_changes(&document, &document).is_some() {
         document["metadata"]["generation"] = 1.into();
     }
-    let options = WriteOptions { manager: crate::bootstrap::MANAGER.to_owned(), ..WriteOptions::default() };
-    write::own(kind, None, &mut document, &options, "")?;
+    let options = WriteOptions { manager: ownership::SERVER.to_owned(), ..WriteOptions::default() };
+    ownership::record(kind, None, &mut document, &options, "")?;
     let faults = kind.strategy.validate(&document);
     if !faults.is_empty() {
         let refused = Status::invalid(kind.group, kind.kind, &address.to_string(), &faults);

@@ -3,7 +3,7 @@
 //! Nothing is taken here. What a Service needs is written into its document, and what it takes and gives back is
 //! answered as [`Claims`], which are committed together with it: when the commit fails, nothing was taken.
 //!
-//! In reading order: [`claims`], [`addresses`] and [`ports`] (pure), `cluster_ips` and `node_ports` (what a Service
+//! In reading order: [`claims`], [`addresses`] and [`ports`] (pure), `cluster_ips` and `node_ports` (what a `service`
 //! needs of each), and here what happens when it is made, changed and removed.
 
 mod addresses;
@@ -11,12 +11,11 @@ pub(crate) mod claims;
 mod cluster_ips;
 mod node_ports;
 mod ports;
+mod service;
 #[cfg(test)]
 mod tests;
 
 use kinds::addresses::Family;
-use kinds::document::{at, text};
-use kinds::field;
 use kinds::service::{choose_families, keep_allocated, sync_cluster_ips};
 use serde_json::Value;
 
@@ -75,15 +74,7 @@ pub(crate) fn release(api: &Api, service: &Value) -> Claims {
     claims
 }
 
-fn type_of(service: &Value) -> &str {
-    text(at(service, "spec"), "type")
-}
-
-fn invalid(service: &Value, faults: &[field::Error]) -> Status {
-    Status::invalid("", "Service", text(at(service, "metadata"), "name"), faults)
-}
-
-fn families(api: &Api, service: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+fn families(api: &Api, changed: &mut Value, old: Option<&Value>) -> Result<(), Status> {
     let configured = [Family::of(api.config.service_cidr.addr())];
-    choose_families(service, old, &configured).map_err(|faults| invalid(service, &faults))
+    choose_families(changed, old, &configured).map_err(|faults| service::invalid(changed, &faults))
 }

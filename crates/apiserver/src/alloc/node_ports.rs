@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::claims::Claims;
 use super::ports::{self, PortError, Ports};
-use super::{invalid, type_of};
+use super::service::{invalid, type_of};
 use crate::api::Api;
 use crate::keys;
 use crate::status::Status;

@@ -4,9 +4,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use kinds::document::{at, text};
 use serde::{Deserialize, Serialize};
 
-use crate::api;
 use crate::cache::Cache;
 use crate::identity::User;
+use crate::resources;
 
 /// Who issues tokens, and for whom they are unless they say otherwise.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -102,7 +102,7 @@ impl ServiceAccountTokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.check, &validation).ok()?.claims;
         let KubernetesClaims { namespace, serviceaccount, pod } = claims.kubernetes;
         let exists = |plural: &str, bound: &Bound| {
-            let object = api::kind("", plural).and_then(|kind| cache.get(kind, &namespace, &bound.name));
+            let object = resources::kind("", plural).and_then(|kind| cache.get(kind, &namespace, &bound.name));
             object.is_some_and(|object| text(at(&object.document(), "metadata"), "uid") == bound.uid)
         };
         if !exists("serviceaccounts", &serviceaccount) || pod.as_ref().is_some_and(|pod| !exists("pods", pod)) {

@@ -49,7 +49,13 @@ impl Served {
     }
 
     /// Asks once, over HTTP/1.1 or HTTP/2, as whom the certificate or the token says.
-    async fn ask(&self, identity: Option<&Identity>, token: Option<&str>, h2: bool, path: &str) -> (u16, Value, Version) {
+    async fn ask(
+        &self,
+        identity: Option<&Identity>,
+        token: Option<&str>,
+        h2: bool,
+        path: &str,
+    ) -> (u16, Value, Version) {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.certificate_pem().as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
@@ -74,7 +80,8 @@ impl Served {
         let request = request.body(Empty::<Bytes>::new()).unwrap();
         let response = if h2 {
             let io = TokioIo::new(stream);
-            let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
             tokio::spawn(connection);
             sender.send_request(request).await.unwrap()
         } else {
@@ -149,7 +156,7 @@ async fn a_service_account_s_token_is_good_as_long_as_the_account() {
     let made = served.server.handler().handle(request).await.into_body().collect().await.unwrap().to_bytes();
     let uid = serde_json::from_slice::<Value>(&made).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
     let tokens = ServiceAccountTokens::new(served.authority.service_account_key_pem()).unwrap();
-    let now = crate::api::now_seconds();
+    let now = crate::clock::now_seconds();
     let bound = |uid: &str| Bound { name: "web".to_owned(), uid: uid.to_owned() };
     let good = tokens.issue("default", bound(&uid), None, now, 600).unwrap();
     let late = tokens.issue("default", bound(&uid), None, now - 4000, 600).unwrap();

@@ -6,6 +6,7 @@
 //!
 //! In reading order: [`wire`] (the encoding), [`numbers`], [`object`] (messages to documents).
 
+mod error;
 mod numbers;
 mod object;
 #[cfg(test)]
@@ -15,35 +16,12 @@ mod wire;
 use kinds::schema::{self, Type};
 use serde_json::Value;
 
+pub(crate) use error::ProtobufError;
+
 /// The media type.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 /// What every body begins with.
 const MAGIC: &[u8] = b"k8s\0";
-
-/// Why a body is no object.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ProtobufError {
-    /// It does not begin as it must.
-    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
-    Magic,
-    /// A message ends too early, or nests too deep.
-    #[error("unexpected EOF")]
-    Truncated,
-    /// A field has another wire type than its own.
-    #[error("proto: wrong wireType for field {0}")]
-    WireType(String),
-    /// A text is not UTF-8.
-    #[error("proto: field {0} contains invalid UTF-8")]
-    Text(String),
-    /// The kind is not known.
-    #[error("no kind {kind:?} is registered for version {api_version:?}")]
-    Kind {
-        /// As the body says it.
-        kind: String,
-        /// As the body says it.
-        api_version: String,
-    },
-}
 
 /// Reads a body: the document that it holds, with the kind and version that it names (those of `expected` when it
 /// names none).

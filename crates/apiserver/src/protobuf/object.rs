@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kinds::schema::{Shape, Type};
 use serde_json::{Map, Value};
 
-use super::ProtobufError;
+use super::error::ProtobufError;
 use super::numbers::{self, Target};
 use super::wire::{Fields, Wire};
 

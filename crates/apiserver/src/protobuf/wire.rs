@@ -1,6 +1,6 @@
 //! The protobuf encoding: fields with numbers, and four kinds of values.
 
-use super::ProtobufError;
+use super::error::ProtobufError;
 
 /// A field's value as it stands there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

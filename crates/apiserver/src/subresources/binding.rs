@@ -5,11 +5,12 @@ use kinds::document::{at, given, list, set, text};
 use kinds::field::{self, Path};
 use serde_json::{Value, json};
 
-use crate::api;
+use crate::clock;
 use crate::response::{self, Body};
 use crate::status::Status;
+use crate::verbs::call::Call;
+use crate::verbs::decode;
 use crate::verbs::write::{self, Commit, Place};
-use crate::verbs::{Call, decode};
 
 /// How often a binding is tried while others write the same Pod.
 const ATTEMPTS: usize = 200;
@@ -83,7 +84,7 @@ fn assign(pod: &mut Value, name: &str, binding: &Value) -> Result<(), Status> {
             pod["metadata"]["annotations"][key] = value.clone();
         }
     }
-    let scheduled = json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": api::now() });
+    let scheduled = json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": clock::now() });
     let mut conditions: Vec<Value> =
         list(at(pod, "status"), "conditions").iter().filter(|c| text(c, "type") != "PodScheduled").cloned().collect();
     conditions.push(scheduled);

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::response::{self, Body};
 use crate::status::Status;
-use crate::verbs::Call;
+use crate::verbs::call::Call;
 use crate::verbs::decode;
 use crate::verbs::delete::{self, DeleteOptions};
 

@@ -23,10 +23,11 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::api::{self, Api};
+use crate::api::Api;
 use crate::pki::{Authority, PkiError, Subject};
 use crate::query::Query;
 use crate::request::RequestInfo;
+use crate::resources;
 use crate::response::{Body, BodyError};
 use crate::status::Status;
 
@@ -134,7 +135,7 @@ pub(crate) struct NodeCall<'a> {
 
 impl NodeCall<'_> {
     fn pod(&self) -> Result<Value, Status> {
-        let kind = api::kind("", "pods").ok_or_else(Status::no_such_resource)?;
+        let kind = resources::kind("", "pods").ok_or_else(Status::no_such_resource)?;
         let pod = self.api.cache.get(kind, &self.info.namespace, &self.info.name);
         pod.map(|pod| pod.document()).ok_or_else(|| Status::not_found(kind, &self.info.name))
     }
@@ -144,7 +145,7 @@ impl NodeCall<'_> {
         if name.is_empty() {
             return Ok(None);
         }
-        let kind = api::kind("", "nodes").ok_or_else(Status::no_such_resource)?;
+        let kind = resources::kind("", "nodes").ok_or_else(Status::no_such_resource)?;
         let node = self.api.cache.get(kind, "", name).ok_or_else(|| Status::not_found(kind, name))?.document();
         let status = at(&node, "status");
         let internal = list(status, "addresses").iter().find(|a| text(a, "type") == "InternalIP");

@@ -12,9 +12,10 @@ use crate::query::WriteOptions;
 use crate::response::{self, Body};
 use crate::show;
 use crate::status::Status;
+use crate::verbs::call::Call;
+use crate::verbs::decode;
 use crate::verbs::patch::Change;
 use crate::verbs::update::{Part, Update};
-use crate::verbs::{Call, decode};
 
 /// Answers GET, PUT and PATCH.
 pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {

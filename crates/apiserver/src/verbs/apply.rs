@@ -6,11 +6,12 @@ use http::Response;
 use kinds::field::{self, Path};
 use serde_json::Value;
 
+use super::call::Call;
 use super::update::{Part, Update};
 use super::write::check_identity;
-use super::{Call, create, decode};
-use crate::api;
+use super::{create, decode};
 use crate::body::{self, Expected, MediaType};
+use crate::clock;
 use crate::managed_fields::{self, ApplyError, Change};
 use crate::query::{FieldValidation, WriteOptions};
 use crate::response::Body;
@@ -67,7 +68,7 @@ impl<'a> Apply<'a> {
 
     /// The document that applying makes of the object there is, if any.
     fn to(&self, call: &Call, live: Option<&Value>) -> Result<Value, Status> {
-        let (api_version, now) = (call.kind.api_version(), api::now());
+        let (api_version, now) = (call.kind.api_version(), clock::now());
         let change = Change {
             kind: self.expected.of_type,
             manager: &self.options.manager,

@@ -6,13 +6,16 @@ use kinds::{Kind, metadata};
 use rand::Rng;
 use serde_json::Value;
 
+use super::call::Call;
+use super::decode;
 use super::write::{self, Commit, Place, Written, check_namespace};
-use super::{Call, decode};
 use crate::admission;
 use crate::alloc;
 use crate::alloc::claims::Claims;
-use crate::api::{self, Api};
+use crate::api::Api;
 use crate::cache::object::Object;
+use crate::clock;
+use crate::ownership;
 use crate::query::WriteOptions;
 use crate::response::Body;
 use crate::status::Status;
@@ -74,7 +77,7 @@ async fn attempt(
     mut document: Value,
     options: &WriteOptions,
 ) -> Result<Written, Status> {
-    write::own(kind, None, &mut document, options, "")?;
+    ownership::record(kind, None, &mut document, options, "")?;
     let name = text(at(&document, "metadata"), "name").to_owned();
     admission::check_create(api, kind, namespace, &name)?;
     let refused = |why: String| Status::forbidden(kind.group, kind.plural, &name, &why);
@@ -134,7 +137,7 @@ fn fill_metadata(document: &mut Value) {
         remove(metadata, field);
     }
     set(metadata, "uid", uuid::Uuid::new_v4().to_string());
-    set(metadata, "creationTimestamp", api::now());
+    set(metadata, "creationTimestamp", clock::now());
     let generate_name = text(metadata, "generateName");
     if text(metadata, "name").is_empty() && !generate_name.is_empty() {
         let name = generate(generate_name);

@@ -7,7 +7,7 @@ use kinds::Kind;
 use kinds::schema::{self, Type};
 use serde_json::Value;
 
-use super::Call;
+use super::call::Call;
 use crate::body::{self, BodyError, Decoded, Expected};
 use crate::protobuf;
 use crate::query::{FieldValidation, WriteOptions};

@@ -7,11 +7,13 @@ use kinds::document::{at, given, integer, remove, set, text, texts};
 use kinds::field::{self, Path};
 use serde_json::{Value, json};
 
+use super::call::Call;
+use super::decode;
 use super::write::{self, Commit, Place};
-use super::{Call, decode};
 use crate::admission;
-use crate::api::{self, Api};
+use crate::api::Api;
 use crate::cache::object::Object;
+use crate::clock;
 use crate::query::{Query, dry_run};
 use crate::response::{self, Body};
 use crate::status::Status;
@@ -235,7 +237,7 @@ fn set_deletion(new: &mut Value, old: &Value, grace: i64, is_namespace: bool) {
     let marked = text(had, "deletionTimestamp").parse::<jiff::Timestamp>().ok();
     // A shorter grace period counts from the first request.
     let began = marked.map(|t| t.as_second() - integer(had, "deletionGracePeriodSeconds"));
-    let goes = began.unwrap_or_else(api::now_seconds) + grace;
+    let goes = began.unwrap_or_else(clock::now_seconds) + grace;
     let goes = jiff::Timestamp::from_second(goes).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     set(metadata, "deletionTimestamp", goes);
     if !is_namespace {

@@ -2,8 +2,9 @@
 
 use http::Response;
 
+use super::call::Call;
 use super::delete::{self, DeleteOptions};
-use super::{Call, list};
+use super::list;
 use crate::query::ListOptions;
 use crate::response::Body;
 use crate::status::Status;

@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 
-use super::Call;
+use super::call::Call;
 use crate::response::Body;
 use crate::status::Status;
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Response;
 use serde::{Deserialize, Serialize};
 
-use super::Call;
+use super::call::Call;
 use crate::cache::object::Object;
 use crate::cache::selection::Selection;
 use crate::query::{ListOptions, VersionMatch};

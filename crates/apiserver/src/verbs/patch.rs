@@ -6,9 +6,10 @@ use kinds::field::{self, Path};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::call::Call;
+use super::decode;
 use super::update::{Part, Update};
 use super::write::check_identity;
-use super::{Call, decode};
 use crate::body::{self, Expected};
 use crate::patch::{Patch, PatchError, PatchType};
 use crate::query::{FieldValidation, WriteOptions};

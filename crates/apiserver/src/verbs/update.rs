@@ -1,16 +1,18 @@
 //! PUT, and what PUT and PATCH share: an object is read, changed, checked and written, again while others write it.
 
 use http::Response;
-use kinds::document::{at, given, remove, same, set, set_or_remove, text};
+use kinds::document::{at, given, remove, set, set_or_remove, text};
 use kinds::{Kind, metadata, namespace};
 use serde_json::Value;
 
+use super::call::Call;
 use super::write::{self, Commit, Place, Written, check_identity};
-use super::{Call, create, decode};
+use super::{create, decode};
 use crate::alloc;
 use crate::alloc::claims::Claims;
 use crate::api::Api;
 use crate::cache::object::Object;
+use crate::ownership;
 use crate::query::WriteOptions;
 use crate::response::Body;
 use crate::status::Status;
@@ -107,7 +109,7 @@ impl Update<'_> {
         let mut new = change(&old)?;
         self.check_version(&mut new, &old, place)?;
         carry_over(&mut new, &old);
-        write::own(self.kind, Some(&old), &mut new, options, self.part.subresource())?;
+        ownership::record(self.kind, Some(&old), &mut new, options, self.part.subresource())?;
         let claims = match self.part == Part::Object && write::is_service(self.kind) {
             true => alloc::update(api, &mut new, &old, options.dry_run)?,
             false => Claims::default(),
@@ -124,7 +126,7 @@ impl Update<'_> {
                 Commit::Changed | Commit::Taken => Ok(Round::Again),
             };
         }
-        if same(&new, &old) {
+        if new == old {
             return done(Object::new(self.kind, &old, existing.revision));
         }
         match write::commit(api, place, &new, Some(existing.revision), &claims).await? {

@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
-use super::Call;
+use super::call::Call;
 use super::list::too_large;
 use crate::api::Api;
 use crate::cache::Next;

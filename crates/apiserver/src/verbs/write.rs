@@ -6,13 +6,11 @@ use kinds::document::{at, given, list, text};
 use serde_json::Value;
 use store::{Expect, Transaction};
 
-use super::{Call, decode};
+use super::call::Call;
 use crate::alloc::{self, claims::Claims};
-use crate::api::{self, Api, Uncommitted};
+use crate::api::{Api, Uncommitted};
 use crate::cache::object::{Object, encode_stored};
 use crate::keys;
-use crate::managed_fields::{Change, record_update};
-use crate::query::WriteOptions;
 use crate::response::{self, Body};
 use crate::status::Status;
 
@@ -156,21 +154,4 @@ pub(crate) fn check_namespace(asked: &str, given: &str, document: &mut Value) ->
 /// What an object that goes gives back.
 pub(crate) fn released(api: &Api, kind: &Kind, document: &Value) -> Claims {
     if is_service(kind) { alloc::release(api, document) } else { Claims::default() }
-}
-
-/// Writes down who owns which fields of the new document.
-pub(crate) fn own(
-    kind: &'static Kind,
-    old: Option<&Value>,
-    new: &mut Value,
-    options: &WriteOptions,
-    subresource: &str,
-) -> Result<(), Status> {
-    if !options.applied {
-        let (api_version, now) = (kind.api_version(), api::now());
-        let kind = decode::named(kind.schema)?;
-        let change = Change { kind, manager: &options.manager, subresource, api_version: &api_version, now: &now };
-        record_update(&change, old, new);
-    }
-    Ok(())
 }

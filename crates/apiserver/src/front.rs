@@ -1,0 +1,43 @@
+//! What all connections share, and a request as it goes through.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use tokio::sync::Semaphore;
+
+use crate::api::Api;
+use crate::authn::Authenticator;
+use crate::authz::{self, Authorizer};
+use crate::identity::User;
+use crate::query::Query;
+use crate::request::RequestInfo;
+use crate::subresources::node::Nodes;
+
+/// How many requests are worked on at a time.
+const IN_FLIGHT: usize = 600;
+
+/// What every connection shares.
+pub(crate) struct Front {
+    pub api: Arc<Api>,
+    pub authenticator: Authenticator,
+    pub authorizer: Authorizer,
+    pub nodes: Nodes,
+    pub in_flight: Semaphore,
+}
+
+impl Front {
+    pub fn new(api: Arc<Api>, authenticator: Authenticator, nodes: Nodes) -> Self {
+        let authorizer = Authorizer { bindings: authz::policy::BINDINGS };
+        Self { api, authenticator, authorizer, nodes, in_flight: Semaphore::new(IN_FLIGHT) }
+    }
+}
+
+/// A request as the verbs see it.
+pub(crate) struct Asked {
+    pub info: RequestInfo,
+    pub user: User,
+    pub query: Query,
+    pub parts: Parts,
+    pub body: Bytes,
+}
