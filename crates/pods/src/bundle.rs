@@ -198,7 +198,7 @@ pub struct Exit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// The program runs.
-    Started(Record),
+    Started(Box<Record>),
     /// It does not.
     Failed(Fault),
 }

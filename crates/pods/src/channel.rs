@@ -8,7 +8,8 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, sendmsg,
+    socketpair,
 };
 
 /// One packet's bound; a longer message is cut.
@@ -64,6 +65,13 @@ impl Channel {
         let rights = if fds.is_empty() { &[][..] } else { &rights[..] };
         let flags = MsgFlags::MSG_NOSIGNAL;
         sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], rights, flags, None).map(|_| ())
+    }
+
+    /// Whether the other end is still held.
+    pub fn is_open(&self) -> bool {
+        let mut byte = [0];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+        recv(self.0.as_raw_fd(), &mut byte, flags) != Ok(0)
     }
 
     /// Waits for a packet.

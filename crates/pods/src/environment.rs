@@ -6,6 +6,7 @@ pub mod expansion;
 pub mod fields;
 pub mod objects;
 pub mod services;
+pub mod tokens;
 
 use std::collections::BTreeMap;
 

@@ -103,6 +103,9 @@ impl Host {
                 "no control groups can be made here: limits of containers have no effect"
             );
         }
+        // Parents of containers become this process' children, so that those which end are waited for by somebody.
+        let adopts = nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from);
+        adopts.map_err(failed("taking on orphans"))?;
         namespace::set("ipv4/ip_forward", "1").map_err(failed("letting the node forward packets"))?;
         let own = i32::try_from(std::process::id()).map_err(|e| failed("reading the own pid")(io::Error::other(e)))?;
         let (events, taken) = mpsc::channel(EVENTS);

@@ -100,7 +100,8 @@ impl Sandboxes {
         made
     }
 
-    /// The sandbox that a node before this one made, when it still stands whole.
+    /// The sandbox that a node before this one made, when it still stands whole. Looks at links of the calling thread's
+    /// network namespace, which has to be the node's.
     ///
     /// # Errors
     /// Its file cannot be read.
@@ -108,7 +109,9 @@ impl Sandboxes {
         let sandbox: Option<Sandbox> = durable::read_json(&dir.sandbox()).map_err(io("reading the sandbox"))?;
         let stands = |s: &Sandbox| {
             let pinned = |kind: &str| namespace::is_pinned(&dir.namespace(kind));
-            (s.link.is_none() || pinned("net")) && pinned("uts") && (!s.own_ipc || pinned("ipc"))
+            // A link goes with the node's own namespace, which may be another one now.
+            let linked = |link: &String| nix::net::if_::if_nametoindex(link.as_str()).is_ok() && pinned("net");
+            s.link.as_ref().is_none_or(linked) && pinned("uts") && (!s.own_ipc || pinned("ipc"))
         };
         Ok(sandbox.filter(stands))
     }

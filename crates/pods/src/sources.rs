@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 /// The cluster does not answer now. What asked tries again.
@@ -19,6 +20,12 @@ pub trait Sources: Send + Sync + 'static {
     /// The Secret of this namespace and name.
     fn secret(&self, namespace: &str, name: &str) -> BoxFuture<'_, Result<Option<Secret>, Unavailable>>;
 
+    /// A token of a service account, bound to a Pod (`serviceaccounts/NAME/token`). A cluster that issues none says so.
+    fn token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Token, Unavailable>> {
+        let why = format!("tokens of service accounts are not issued (for {})", request.service_account);
+        Box::pin(std::future::ready(Err(Unavailable(why))))
+    }
+
     /// The Services with a cluster IP of this namespace, and `default/kubernetes`, as they are now; in any order.
     fn services(&self, namespace: &str) -> Vec<ServiceAddress>;
 
@@ -28,6 +35,32 @@ pub trait Sources: Send + Sync + 'static {
         let _ = address;
         Box::pin(std::future::ready(()))
     }
+}
+
+/// A token that a Pod's volume shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// The Pod's namespace, and the account's.
+    pub namespace: String,
+    /// The account.
+    pub service_account: String,
+    /// The Pod's name.
+    pub pod_name: String,
+    /// The Pod's uid.
+    pub pod_uid: String,
+    /// For whom it is; none is for the API server.
+    pub audience: Option<String>,
+    /// How long it is to be good, in seconds.
+    pub expiration_seconds: i64,
+}
+
+/// A token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its text.
+    pub token: String,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
 }
 
 /// A Service as environment variables tell of it.

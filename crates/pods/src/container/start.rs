@@ -86,7 +86,7 @@ pub async fn run(program: &Path, dir: &ContainerDir, deadline: Duration) -> Resu
     let mut command = Command::new(program);
     command.arg("init").arg("run").arg(&dir.bundle);
     // What waits for output waits for the parent too, which answers on it and then lets go.
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(deadline, command.output()).await {
         Ok(output) => output.map_err(failed)?,
         Err(_) => {
@@ -95,7 +95,7 @@ pub async fn run(program: &Path, dir: &ContainerDir, deadline: Duration) -> Resu
         }
     };
     match serde_json::from_slice(&output.stdout) {
-        Ok(Report::Started(record)) => Ok(record),
+        Ok(Report::Started(record)) => Ok(*record),
         Ok(Report::Failed(fault)) => Err(StartError::Fault(fault)),
         Err(error) => Err(failed(io::Error::other(format!("no answer ({error}); it ended with {}", output.status)))),
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, Volume, VolumeProjection};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, Pod, Secret, ServiceAccountTokenProjection, Volume, VolumeProjection,
+};
 
 use super::error::EnvironmentError;
 use crate::sources::{Sources, Unavailable};
@@ -14,6 +16,26 @@ pub struct References {
     pub config_maps: BTreeSet<String>,
     /// Secrets.
     pub secrets: BTreeSet<String>,
+    /// Tokens of the Pod's account.
+    pub tokens: BTreeSet<TokenKey>,
+}
+
+/// A token, as far as a volume chooses it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenKey {
+    /// For whom it is; none is for the API server.
+    pub audience: Option<String>,
+    /// How long it is to be good, in seconds.
+    pub expiration_seconds: i64,
+}
+
+impl TokenKey {
+    /// As a volume asks for it.
+    #[must_use]
+    pub fn of(projection: &ServiceAccountTokenProjection) -> Self {
+        let audience = projection.audience.clone().filter(|a| !a.is_empty());
+        Self { audience, expiration_seconds: projection.expiration_seconds.unwrap_or(3600) }
+    }
 }
 
 /// What was found. A name that was asked for and is not there does not exist.
@@ -22,6 +44,7 @@ pub struct Objects {
     namespace: String,
     config_maps: BTreeMap<String, ConfigMap>,
     secrets: BTreeMap<String, Secret>,
+    tokens: BTreeMap<TokenKey, String>,
 }
 
 impl References {
@@ -54,7 +77,8 @@ impl References {
         self.config_maps.extend(volume.config_map.iter().map(|c| c.name.clone()));
         self.secrets.extend(volume.secret.iter().filter_map(|s| s.secret_name.clone()));
         let sources = volume.projected.iter().flat_map(|p| p.sources.iter().flatten());
-        for VolumeProjection { config_map, secret, .. } in sources {
+        for VolumeProjection { config_map, secret, service_account_token, .. } in sources {
+            self.tokens.extend(service_account_token.iter().map(TokenKey::of));
             self.config_maps.extend(config_map.iter().map(|c| c.name.clone()));
             self.secrets.extend(secret.iter().map(|s| s.name.clone()));
         }
@@ -84,7 +108,19 @@ impl Objects {
             namespace: namespace.to_owned(),
             config_maps: config_maps.into_iter().map(|c| (named(&c.metadata.name), c)).collect(),
             secrets: secrets.into_iter().map(|s| (named(&s.metadata.name), s)).collect(),
+            tokens: BTreeMap::new(),
         }
+    }
+
+    /// Adds a token that was issued.
+    pub fn add_token(&mut self, key: TokenKey, token: String) {
+        self.tokens.insert(key, token);
+    }
+
+    /// A token, if it was issued.
+    #[must_use]
+    pub fn token(&self, key: &TokenKey) -> Option<&str> {
+        self.tokens.get(key).map(String::as_str)
     }
 
     /// A ConfigMap, if it exists.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fchown, setsid};
@@ -71,6 +72,8 @@ pub fn execute(
     streams: Option<Streams>,
     console: bool,
 ) -> Result<std::convert::Infallible, Fault> {
+    // Until exec, `/proc/PID/exe` of this process is the node's own program: others in the container may not look.
+    prctl::set_dumpable(false).tried(|| "hiding from the container".into())?;
     let identity = Accounts::read().tried(|| "reading the image's users".into())?.identify(&process.user)?;
     match streams {
         Some(streams) => take_streams(streams, &identity)?,
@@ -84,6 +87,10 @@ pub fn execute(
     let env = environment.iter().map(|(k, v)| c_string(&format!("{k}={v}"))).collect::<Result<Vec<_>, _>>()?;
     reset_signals()?;
     credentials::assume(process, &identity)?;
+    if !channel.is_open() {
+        // It ended before its end would have been this process' too.
+        return Err(machine("the parent is gone"));
+    }
     chdir(&process.cwd).map_err(|e| specification(format!("entering {}: {e}", process.cwd.display())))?;
     let candidates = candidates(process, &environment)?;
     Err(execute_first(&candidates, &args, &env, process))

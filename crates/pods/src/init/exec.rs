@@ -67,6 +67,8 @@ fn start(request: &OsStr, channel: &Channel) -> Result<Program, Fault> {
         .and_then(|b| b.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
         .tried(|| format!("reading {}", request.bundle.display()))?;
     let told = || "entering the container".to_owned();
+    // Before anything of this process can be seen from inside.
+    nix::sys::prctl::set_dumpable(false).tried(told)?;
     let container = request.process.open().tried(told)?.ok_or_else(|| machine("the container has ended"))?;
     let node = request.node.open().tried(|| "looking for the node".into())?;
     join_cgroups(&bundle)?;

@@ -1,8 +1,8 @@
 //! `portolan init run`: starts the container, keeps its log and its record, and ends with it.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -10,7 +10,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::signal::SigSet;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, pipe2, setsid};
@@ -29,16 +30,28 @@ pub fn run(bundle: &Path) -> Result<i32, Fault> {
     let bundle: Bundle = durable::read_json(bundle)
         .and_then(|b| b.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
         .tried(|| format!("reading {}", bundle.display()))?;
+    let (started, word) = pipe2(OFlag::O_CLOEXEC).tried(|| "making a pipe".into())?;
     // SAFETY: this process has one thread.
     match unsafe { fork() }.tried(|| "forking".into())? {
-        ForkResult::Parent { .. } => Ok(0),
-        ForkResult::Child => match Container::start(bundle) {
-            Ok(container) => container.keep(),
-            Err(fault) => {
-                answer(&Report::Failed(fault));
-                Ok(1)
+        ForkResult::Parent { child } => {
+            drop(word);
+            let mut begun = [0];
+            // One that does not start ends, and is waited for: nobody else would.
+            if File::from(started).read(&mut begun).tried(|| "waiting for the parent".into())? == 0 {
+                waitpid(child, None).tried(|| "waiting for the parent".into())?;
             }
-        },
+            Ok(0)
+        }
+        ForkResult::Child => {
+            drop(started);
+            match Container::start(bundle, word) {
+                Ok(container) => container.keep(),
+                Err(fault) => {
+                    answer(&Report::Failed(fault));
+                    Ok(1)
+                }
+            }
+        }
     }
 }
 
@@ -69,8 +82,11 @@ struct Ours {
 }
 
 impl Container {
-    fn start(bundle: Bundle) -> Result<Self, Fault> {
-        let signals = settle(&bundle)?;
+    /// Starts the container and says so on `word`, which is closed in any case.
+    fn start(bundle: Bundle, word: OwnedFd) -> Result<Self, Fault> {
+        // Until it runs, a start that is given up ends as a whole.
+        prctl::set_pdeathsig(Signal::SIGKILL).tried(|| "tying to the one who starts it".into())?;
+        let signals = settle(&bundle, &word)?;
         let image = use_image(&bundle)?;
         let log = Log::open(bundle.log.clone()).tried(|| "opening the log".into())?;
         let (theirs, mut ours) = streams(&bundle)?;
@@ -79,7 +95,7 @@ impl Container {
         // SAFETY: this process has one thread.
         let child = match unsafe { fork() }.tried(|| "forking the first process".into())? {
             ForkResult::Child => {
-                drop((here, ours));
+                drop((here, ours, word));
                 let fault = first_process(&bundle, &there, theirs);
                 let words = serde_json::to_vec(&fault).unwrap_or_default();
                 // The parent reads it, or is gone and nobody does.
@@ -100,9 +116,11 @@ impl Container {
         container.sources = ours.sources;
         container.record.started_at = Some(Timestamp::now());
         container.save()?;
-        answer(&Report::Started(container.record.clone()));
+        answer(&Report::Started(Box::new(container.record.clone())));
         let null = File::options().read(true).write(true).open("/dev/null").tried(|| "opening /dev/null".into())?;
         replace_standard(null.as_fd(), null.as_fd(), null.as_fd())?;
+        prctl::set_pdeathsig(None).tried(|| "letting go of the one who started it".into())?;
+        File::from(word).write_all(b"1").tried(|| "saying that it runs".into())?;
         Ok(container)
     }
 
@@ -236,13 +254,19 @@ fn killed_for_memory(mut counters: File) -> bool {
 }
 
 /// A session of its own, no descriptors but the standard ones, no signals but the child's end, the Pod's namespaces.
-fn settle(bundle: &Bundle) -> Result<SignalFd, Fault> {
-    // SAFETY: closes descriptors that nothing of this process has opened yet.
-    unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+fn settle(bundle: &Bundle, word: &OwnedFd) -> Result<SignalFd, Fault> {
+    let kept = word.as_raw_fd().unsigned_abs();
+    // SAFETY: closes descriptors on both sides of the one that is held, which nothing of this process has opened yet.
+    unsafe {
+        if kept > 3 {
+            libc::close_range(3, kept - 1, 0);
+        }
+        libc::close_range(kept + 1, libc::c_uint::MAX, 0);
+    }
     setsid().tried(|| "starting a session".into())?;
     SigSet::all().thread_set_mask().tried(|| "blocking signals".into())?;
     let mut mask = SigSet::empty();
-    mask.add(nix::sys::signal::Signal::SIGCHLD);
+    mask.add(Signal::SIGCHLD);
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&mask, flags).tried(|| "making a signalfd".into())?;
     chdir("/").tried(|| "entering /".into())?;

@@ -51,7 +51,7 @@ pub enum NotStarted {
         image: bool,
     },
     /// Its program could not be executed, which counts as an end.
-    Ended(Ended),
+    Ended(Box<Ended>),
 }
 
 impl NotStarted {
@@ -85,7 +85,7 @@ pub async fn begin(start: Start) -> Result<Record, NotStarted> {
         Err(error) => Err(match error.kind() {
             FaultKind::Specification => NotStarted::config(error),
             FaultKind::Machine => NotStarted::machine(error),
-            FaultKind::Program => NotStarted::Ended(not_executed(&bundle, &error.to_string())),
+            FaultKind::Program => NotStarted::Ended(Box::new(not_executed(&bundle, &error.to_string()))),
         }),
     }
 }

@@ -34,7 +34,7 @@ pub enum Outcome {
     /// The postStart hook ended, well or not.
     Hooked(Result<(), String>),
     /// A container's parent has ended. Its record, if it can be read.
-    Exited(Result<Option<Record>, String>),
+    Exited(Result<Option<Box<Record>>, String>),
     /// A container was asked to end and did; what went wrong with its hook.
     Stopped(Result<Option<String>, String>),
 }

@@ -6,7 +6,7 @@ use super::backoff::later;
 use super::begin::NotStarted;
 use super::finish;
 use super::happened::{Happened, Outcome};
-use super::plan::{Action, Stop};
+use super::plan::{self, Action, Next, Stop};
 use super::state::{Now, Running, SandboxState, VolumesState, Waiting};
 use super::worker::{Worker, field};
 use crate::bundle::Record;
@@ -55,8 +55,11 @@ impl Worker {
         let field = field(&self.pod, name);
         match result {
             Ok(record) => {
-                let message = format!("Started container {name}");
-                self.host.event(&self.pod, field, false, "Started", message);
+                let pulled = format!("Container image {:?} already present on machine", record.image);
+                let all = [("Pulled", pulled), ("Created", format!("Created container: {name}"))];
+                for (reason, message) in all.into_iter().chain([("Started", format!("Started container {name}"))]) {
+                    self.host.event(&self.pod, field.clone(), false, reason, message);
+                }
                 self.runs(name, attempt, &record);
             }
             Err(NotStarted::Waits { reason, message, image }) => {
@@ -77,7 +80,7 @@ impl Worker {
                 let state = self.state.container_mut(name);
                 state.starts = attempt + 1;
                 state.begun = true;
-                state.now = Now::Ended(ended);
+                state.now = Now::Ended(*ended);
             }
         }
     }
@@ -135,7 +138,7 @@ impl Worker {
         }
     }
 
-    fn exited(&mut self, name: &str, attempt: u32, record: Result<Option<Record>, String>) {
+    fn exited(&mut self, name: &str, attempt: u32, record: Result<Option<Box<Record>>, String>) {
         self.asking.forget(name);
         self.work.forget(name);
         let record = record.unwrap_or_else(|error| {
@@ -151,7 +154,20 @@ impl Worker {
         if let (Now::Running(running), Ok(dir)) = (&state.now, dir)
             && running.attempt == attempt
         {
-            state.now = Now::Ended(finish::ended(&container, &dir, running, record.as_ref()));
+            state.now = Now::Ended(finish::ended(&container, &dir, running, record.as_deref()));
+        }
+        self.tell_backoff(name);
+    }
+
+    /// A container that is not started again at once.
+    fn tell_backoff(&self, name: &str) {
+        let Some((role, _)) = spec::container(&self.pod, name) else { return };
+        let next = plan::next(&self.pod, role, &self.state.container(name), &self.host.config.timing);
+        let over = self.state.ending.is_some() || plan::is_over(&self.pod, &self.state);
+        if matches!(next, Next::Restart(at) if at > Timestamp::now()) && !over {
+            let pod = spec::full_name(&self.pod);
+            let message = format!("Back-off restarting failed container {name} in pod {pod}");
+            self.warn(field(&self.pod, name), "BackOff", &message);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::bundle::Record;
 use crate::container::stop;
 use crate::durable;
 use crate::environment::objects::References;
+use crate::environment::tokens::Tokens;
 use crate::etc;
 use crate::host::Host;
 use crate::layout::PodDir;
@@ -46,11 +47,13 @@ pub struct Work {
     deadlines: BTreeMap<String, watch::Sender<Instant>>,
     /// What containers waited for before they were tried again.
     waited: BTreeMap<String, Waiting>,
+    /// Of the Pod's service account.
+    tokens: Arc<Tokens>,
 }
 
 impl Work {
     pub fn new(host: Arc<Host>, dir: PodDir) -> Self {
-        Self { host, dir, deadlines: BTreeMap::new(), waited: BTreeMap::new() }
+        Self { host, dir, deadlines: BTreeMap::new(), waited: BTreeMap::new(), tokens: Arc::default() }
     }
 
     /// Keeps what a container waited for while it is tried again.
@@ -93,11 +96,15 @@ impl Work {
         pod: Arc<Pod>,
         address: Option<IpAddr>,
     ) -> impl Future<Output = Result<BTreeMap<String, Ready>, String>> + Send + use<> {
-        let (host, dir) = (Arc::clone(&self.host), self.dir.clone());
+        let (host, dir, tokens) = (Arc::clone(&self.host), self.dir.clone(), Arc::clone(&self.tokens));
         async move {
             let namespace = pod.metadata.namespace.clone().unwrap_or_default();
             let references = References::of_volumes(&pod);
-            let objects = references.fetch(&namespace, host.sources.as_ref()).await.map_err(|e| e.to_string())?;
+            let mut objects = references.fetch(&namespace, host.sources.as_ref()).await.map_err(|e| e.to_string())?;
+            for key in references.tokens {
+                let token = tokens.get(&pod, &key, host.sources.as_ref()).await.map_err(|e| e.to_string())?;
+                objects.add_token(key, token);
+            }
             let facts = host.facts(address);
             let made = tokio::task::spawn_blocking(move || volumes::prepare(&dir, &pod, &facts, &objects)).await;
             made.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
@@ -124,10 +131,11 @@ impl Work {
         async move {
             let read = async {
                 stop::ended(&parent).await?;
+                stop::reap(&parent);
                 // A parent that was killed took the container along; if not, this does.
                 process.signal(libc::SIGKILL)?;
                 stop::ended(&process).await?;
-                durable::read_json::<Record>(&dir.map_err(io::Error::other)?.record())
+                durable::read_json::<Box<Record>>(&dir.map_err(io::Error::other)?.record())
             };
             let outcome = Outcome::Exited(read.await.map_err(|e| e.to_string()));
             Happened::to(&name, attempt, outcome)
@@ -172,10 +180,13 @@ impl Work {
         let name = container.name.clone();
         let rotation = address.filter(|_| deleted).map(|address| (Arc::clone(&self.host), address));
         async move {
-            if let Some((host, address)) = rotation
-                && leave_rotation(&host, address, ROTATION.min(grace / 2)).await
-            {
-                tokio::time::sleep(OTHERS.min(grace / 2)).await;
+            if let Some((host, address)) = rotation {
+                let mut sooner = changed.clone();
+                tokio::select! {
+                    () = leave_rotation(&host, address, grace / 2) => {}
+                    // Less time is given than before: none is left to wait. The sender outlives the wait.
+                    _ = sooner.changed() => {}
+                }
             }
             let result = match target {
                 Some(target) => finish::stop(&running, hook, target, changed).await.map_err(|e| e.to_string()),
@@ -195,14 +206,16 @@ impl Work {
     }
 }
 
-/// Waits until a Pod is out of rotation; whether it was in rotation before.
-async fn leave_rotation(host: &Host, address: IpAddr, patience: Duration) -> bool {
+/// Waits until a Pod is out of rotation, on the other nodes too, if it was in rotation before.
+async fn leave_rotation(host: &Host, address: IpAddr, patience: Duration) {
     let mut leaving = host.sources.out_of_rotation(address);
     if (&mut leaving).now_or_never().is_some() {
-        return false;
+        return;
     }
     // One that stays in rotation all the same (publishNotReadyAddresses) ends as Kubernetes ends it.
-    tokio::time::timeout(patience, leaving).await.is_ok()
+    if tokio::time::timeout(ROTATION.min(patience), leaving).await.is_ok() {
+        tokio::time::sleep(OTHERS.min(patience)).await;
+    }
 }
 
 /// Work that blocks, on a thread that may.

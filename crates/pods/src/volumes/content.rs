@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, DownwardAPIVolumeFile, KeyToPath, Po
 use super::cause::Cause;
 use crate::environment::error::EnvironmentError;
 use crate::environment::fields::{self, Facts};
-use crate::environment::objects::Objects;
+use crate::environment::objects::{Objects, TokenKey};
 
 /// Paths within the volume, each with its bytes and rights.
 pub type Content = BTreeMap<String, File>;
@@ -67,11 +67,13 @@ fn projected(
     if let Some(source) = &projection.downward_api {
         return downward(source.items.as_deref(), pod, facts, mode);
     }
-    Err(Cause::Unsupported(if projection.service_account_token.is_some() {
-        "projected with serviceAccountToken (tokens for Pods are not issued yet)"
-    } else {
-        "projected with such a source"
-    }))
+    if let Some(source) = &projection.service_account_token {
+        let missing = || Cause::MissingKey(source.path.clone());
+        let token = objects.token(&TokenKey::of(source)).ok_or_else(missing)?;
+        let file = File { bytes: token.as_bytes().to_vec(), mode: bits(mode) };
+        return Ok(Content::from([(plain(&source.path)?, file)]));
+    }
+    Err(Cause::Unsupported("projected with such a source"))
 }
 
 fn config_map(

@@ -3,6 +3,7 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::environment::objects::TokenKey;
 
 struct Bed {
     _dir: tempfile::TempDir,
@@ -30,7 +31,9 @@ fn objects(value: &str) -> Objects {
     let config = json!({"metadata": {"name": "cm"}, "data": {"a": value, "b": "bee"}, "binaryData": {"bin": "/w=="}});
     let secret = json!({"metadata": {"name": "s"}, "data": {"p": "aHVudGVy"}});
     let config = serde_json::from_value(config).unwrap();
-    Objects::of("n", vec![config], vec![serde_json::from_value(secret).unwrap()])
+    let mut objects = Objects::of("n", vec![config], vec![serde_json::from_value(secret).unwrap()]);
+    objects.add_token(TokenKey { audience: None, expiration_seconds: 3607 }, "ey.J".to_owned());
+    objects
 }
 
 fn run(bed: &Bed, volumes: Value, value: &str) -> Result<BTreeMap<String, Ready>, VolumeError> {
@@ -62,7 +65,8 @@ fn what_comes_from_the_cluster() {
             {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
             {"path": "cpu", "resourceFieldRef": {"containerName": "c", "resource": "limits.cpu"}}]}},
         {"name": "both", "projected": {"sources": [
-            {"configMap": {"name": "cm", "items": [{"key": "b", "path": "b"}]}}, {"secret": {"name": "s"}}]}}
+            {"configMap": {"name": "cm", "items": [{"key": "b", "path": "b"}]}}, {"secret": {"name": "s"}},
+            {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}}]}}
     ]);
     let ready = run(&bed, volumes, "one").unwrap();
     assert!(ready.values().all(|r| r.read_only));
@@ -74,7 +78,8 @@ fn what_comes_from_the_cluster() {
     assert_eq!(read(&ready["secret"], "p"), "hunter");
     assert!(names(&ready["none"].path).is_empty());
     assert_eq!((read(&ready["down"], "labels"), read(&ready["down"], "cpu")), ("a=\"b\"".into(), "2".into()));
-    assert_eq!(names(&ready["both"].path), ["b", "p"]);
+    assert_eq!(names(&ready["both"].path), ["b", "p", "token"]);
+    assert_eq!(read(&ready["both"], "token"), "ey.J");
 }
 
 #[test]
@@ -109,7 +114,7 @@ fn what_is_refused() {
             json!([{"name": "v", "secret": {"secretName": "s", "items": [{"key": "q", "path": "q"}]}}]),
             "references non-existent config key: q",
         ),
-        (token, "serviceAccountToken"),
+        (token, "references non-existent config key: token"),
         (json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]), "persistentVolumeClaim"),
         (json!([{"name": "../v", "emptyDir": {}}]), "cannot name a directory"),
         (host("/nope/nope", "Directory"), "is not a directory"),

@@ -174,7 +174,7 @@ fn bytes_that_are_not_those_named() {
 fn names_come_and_go() {
     let Some((_dir, store)) = store() else { return };
     let (one, two) = (layer(&[("a", FILE, "1")]), layer(&[("a", FILE, "2")]));
-    store.load(archive("a:1", &[one.clone()]).path()).unwrap();
+    store.load(archive("a:1", std::slice::from_ref(&one)).path()).unwrap();
     store.load(archive("b", &[one]).path()).unwrap();
     let first = store.resolve("a:1").unwrap().unwrap();
     assert_eq!(first.names, ["docker.io/library/a:1", "docker.io/library/b:latest"]);

@@ -113,7 +113,8 @@ fn one_thing_after_the_other() {
 fn init_containers_in_order() {
     let pod = five("Always");
     let side = ("side", running(true));
-    let cases: Vec<(Vec<(&str, Now)>, Vec<&str>)> = vec![
+    type Case = (Vec<(&'static str, Now)>, Vec<&'static str>);
+    let cases: Vec<Case> = vec![
         (vec![], vec!["start first"]),
         (vec![("first", running(true))], vec![]),
         (vec![("first", ended(1))], vec!["start first"]),
