@@ -49,17 +49,23 @@ pub(crate) async fn run(api: &Api) -> Result<(), BootstrapError> {
     endpoints(api).await
 }
 
-/// Does that again and again until the server stops.
+/// Does that again and again until the server stops: from time to time, and at once when the Service is gone.
 pub(crate) async fn keep(api: Arc<Api>) {
+    let Some(services) = resources::kind("", "services") else { return };
+    let mut changed = api.cache.subscribe(services);
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
     loop {
         tokio::select! {
             () = api.stopping.cancelled() => return,
-            _ = ticks.tick() => {
-                if let Err(error) = run(&api).await {
-                    tracing::warn!(%error, "what every cluster has could not be kept, it is tried again");
-                }
-            }
+            _ = ticks.tick() => {}
+            alive = changed.changed() => match alive {
+                Ok(()) if api.cache.get(services, "default", SERVICE).is_some() => continue,
+                Ok(()) => {}
+                Err(_) => return,
+            },
+        }
+        if let Err(error) = run(&api).await {
+            tracing::warn!(%error, "what every cluster has could not be kept, it is tried again");
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::status::Status;
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 /// What can be done with every kind.
 const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// What can be done with namespaces, which are deleted one by one.
+const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 /// What can be done with a part of an object.
 const PART_VERBS: &[&str] = &["get", "patch", "update"];
 
@@ -201,10 +203,14 @@ fn kinds_of(group: &str) -> Vec<&'static Kind> {
 fn resource(kind: &Kind) -> Value {
     let mut resource = json!({
         "name": kind.plural, "singularName": kind.singular, "namespaced": kind.scope == Scope::Namespaced,
-        "kind": kind.kind, "verbs": VERBS,
+        "kind": kind.kind, "verbs": verbs(kind),
     });
     add_names(kind, &mut resource);
     resource
+}
+
+fn verbs(kind: &Kind) -> &'static [&'static str] {
+    if kind.kind == "Namespace" { NAMESPACE_VERBS } else { VERBS }
 }
 
 fn add_names(kind: &Kind, resource: &mut Value) {
@@ -240,7 +246,7 @@ fn aggregated(group: &str) -> Value {
         let mut resource = json!({
             "resource": kind.plural, "responseKind": response_kind((kind.group, kind.version, kind.kind)),
             "scope": if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
-            "singularResource": kind.singular, "verbs": VERBS,
+            "singularResource": kind.singular, "verbs": verbs(kind),
         });
         add_names(kind, &mut resource);
         let parts: Vec<Value> = parts(kind)

@@ -5,6 +5,9 @@ use http::header::ACCEPT;
 
 use crate::status::Status;
 
+#[cfg(test)]
+mod tests;
+
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Encoding {

@@ -2,6 +2,9 @@
 
 use http::Method;
 
+#[cfg(test)]
+mod tests;
+
 /// What is asked, in the words of authorization.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestInfo {
@@ -42,9 +45,9 @@ impl RequestInfo {
             Some("apis") if parts.len() > 3 => (parts[1].clone(), parts[2].clone(), &parts[3..]),
             _ => return other(),
         };
-        let mut watching = watch;
+        let mut watch_path = false;
         if parts.first().is_some_and(|p| p == "watch") && parts.len() > 1 {
-            (watching, parts) = (true, &parts[1..]);
+            (watch_path, parts) = (true, &parts[1..]);
         }
         let mut info = Self { is_resource: true, path: path.to_owned(), group, version, ..Self::default() };
         if parts[0] == "namespaces" && parts.len() > 1 {
@@ -65,7 +68,8 @@ impl RequestInfo {
             Method::PATCH => "patch",
             Method::DELETE if info.name.is_empty() => "deletecollection",
             Method::DELETE => "delete",
-            Method::GET | Method::HEAD if watching => "watch",
+            Method::GET | Method::HEAD if watch_path => "watch",
+            Method::GET | Method::HEAD if info.name.is_empty() && watch => "watch",
             Method::GET | Method::HEAD if info.name.is_empty() => "list",
             Method::GET | Method::HEAD => "get",
             _ => "",

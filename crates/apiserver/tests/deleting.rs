@@ -113,3 +113,69 @@ async fn a_collection_goes_as_far_as_it_is_selected() {
     assert_eq!(names(&cluster.delete(&format!("{CONFIG_MAPS}?labelSelector=app%3Da")).await.with(200)), ["a"]);
     assert_eq!(names(&cluster.get(CONFIG_MAPS).await.with(200)), ["b"]);
 }
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// A Pod, on a node or on none.
+async fn pod(cluster: &Cluster, name: &str, node: Option<&str>) {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+        "spec": { "containers": [{ "name": "c", "image": "x" }], "terminationGracePeriodSeconds": 20 },
+    });
+    cluster.post(PODS, &pod).await.with(201);
+    if let Some(node) = node {
+        let binding =
+            json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name }, "target": { "name": node } });
+        cluster.post(&format!("{PODS}/{name}/binding"), &binding).await.with(201);
+    }
+}
+
+#[tokio::test]
+async fn a_pod_has_its_grace_on_a_node_only() {
+    let cluster = Cluster::start().await;
+    pod(&cluster, "nowhere", None).await;
+    cluster.delete(&format!("{PODS}/nowhere")).await.with(200);
+    assert_eq!(cluster.get(&format!("{PODS}/nowhere")).await.code, 404);
+
+    pod(&cluster, "p", Some("n")).await;
+    let path = format!("{PODS}/p");
+    let seconds = |pod: &serde_json::Value| {
+        let time: jiff::Timestamp = pod["metadata"]["deletionTimestamp"].as_str().unwrap().parse().unwrap();
+        time.as_second()
+    };
+    let generation = |pod: &serde_json::Value| pod["metadata"]["generation"].as_i64().unwrap();
+    let before = cluster.get(&path).await.with(200);
+    let first = cluster.delete(&path).await.with(200);
+    assert_eq!(first["metadata"]["deletionGracePeriodSeconds"], 20);
+    assert_eq!(generation(&first), generation(&before) + 1);
+    // Longer it cannot be; shorter counts from the first request.
+    let longer = cluster.delete_with(&path, &json!({ "gracePeriodSeconds": 60 })).await.with(200);
+    assert_eq!(longer["metadata"], first["metadata"]);
+    let shorter = cluster.delete_with(&path, &json!({ "gracePeriodSeconds": 5 })).await.with(200);
+    assert_eq!(shorter["metadata"]["deletionGracePeriodSeconds"], 5);
+    assert_eq!(seconds(&shorter), seconds(&first) - 15);
+    assert_eq!(generation(&shorter), generation(&first));
+    let gone = cluster.delete(&format!("{path}?gracePeriodSeconds=0")).await.with(200);
+    assert_eq!(gone["kind"], "Pod");
+    assert_eq!(cluster.get(&path).await.code, 404);
+}
+
+#[tokio::test]
+async fn an_eviction_is_a_deletion() {
+    let cluster = Cluster::start().await;
+    pod(&cluster, "p", Some("n")).await;
+    let eviction = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": "p" },
+        "deleteOptions": { "gracePeriodSeconds": 3 },
+    });
+    cluster.post(&format!("{PODS}/p/eviction"), &eviction).await.with(201);
+    assert_eq!(cluster.get(&format!("{PODS}/p")).await.with(200)["metadata"]["deletionGracePeriodSeconds"], 3);
+}
+
+#[tokio::test]
+async fn namespaces_are_deleted_one_by_one() {
+    let cluster = Cluster::start().await;
+    assert_eq!(cluster.delete("/api/v1/namespaces").await.code, 405);
+    let refused = cluster.delete("/api/v1/namespaces/kube-system").await;
+    assert_eq!(refused.message(), "namespaces \"kube-system\" is forbidden: this namespace may not be deleted");
+}

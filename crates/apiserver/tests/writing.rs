@@ -202,3 +202,104 @@ async fn a_panic_or_a_wrong_path_is_an_answer() {
         assert_eq!(answer.code, code, "{method} {path}: {}", answer.body);
     }
 }
+
+/// A body that panics when it is read.
+struct Panics;
+
+impl http_body::Body for Panics {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        panic!("a test of panics")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer() {
+    let cluster = Cluster::start().await;
+    let request = http::Request::post(CONFIG_MAPS).body(Panics).unwrap();
+    let answer = cluster::read(cluster.handler.handle(request).await).await;
+    assert_eq!(answer.code, 500);
+    assert_eq!(
+        answer.message(),
+        "Internal error occurred: This request caused apiserver to panic. Look in the logs for details."
+    );
+    cluster.post(CONFIG_MAPS, &config_map("c")).await.with(201);
+}
+
+#[tokio::test]
+async fn replicas_are_scaled() {
+    let cluster = Cluster::start().await;
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "d" },
+        "spec": {
+            "replicas": 1, "selector": { "matchLabels": { "a": "b" } },
+            "template": { "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "x" }] } },
+        },
+    });
+    let created = cluster.post(path, &deployment).await.with(201);
+    let scale = format!("{path}/d/scale");
+    let mut shown = cluster.get(&scale).await.with(200);
+    assert_eq!((&shown["kind"], &shown["spec"]), (&json!("Scale"), &json!({ "replicas": 1 })));
+    let patched = cluster.patch(&scale, &json!({ "spec": { "replicas": 3 } })).await.with(200);
+    assert_eq!(patched["spec"]["replicas"], 3);
+    shown["spec"]["replicas"] = json!(5);
+    assert_eq!(cluster.put(&scale, &shown).await.code, 409);
+    let negative = cluster.patch(&scale, &json!({ "spec": { "replicas": -1 } })).await;
+    assert_eq!(
+        negative.message(),
+        "Scale.autoscaling \"d\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"
+    );
+    let now = cluster.get(&format!("{path}/d")).await.with(200);
+    assert_eq!(now["spec"]["replicas"], 3);
+    assert_eq!(now["metadata"]["generation"].as_i64(), created["metadata"]["generation"].as_i64().map(|g| g + 1));
+}
+
+#[tokio::test]
+async fn patches_are_of_three_kinds() {
+    let cluster = Cluster::start().await;
+    cluster.post(SERVICES, &service("s", &json!({ "ports": [{ "name": "a", "port": 80 }] }))).await.with(201);
+    let path = format!("{SERVICES}/s");
+    let send = |kind: &'static str, body: Value| {
+        let (cluster, path) = (&cluster, &path);
+        async move { cluster.send("PATCH", path, &[("content-type", kind)], body.to_string()).await }
+    };
+    let strategic = json!({ "spec": { "ports": [{ "name": "b", "port": 81 }] } });
+    let merged = send("application/strategic-merge-patch+json", strategic).await.with(200);
+    assert_eq!(merged["spec"]["ports"].as_array().unwrap().len(), 2);
+    let json_patch = json!([{ "op": "replace", "path": "/spec/ports/0/port", "value": 8080 }]);
+    let replaced = send("application/json-patch+json", json_patch).await.with(200);
+    assert!(replaced["spec"]["ports"].as_array().unwrap().iter().any(|p| p["port"] == 8080));
+    let merge = json!({ "spec": { "ports": [{ "port": 1 }] } });
+    let merged = send("application/merge-patch+json", merge).await.with(200);
+    assert_eq!(merged["spec"]["ports"].as_array().unwrap().len(), 1);
+    assert_eq!(send("application/json", json!({})).await.code, 415);
+}
+
+#[tokio::test]
+async fn an_applier_owns_what_it_applies() {
+    let cluster = Cluster::start().await;
+    let path = format!("{CONFIG_MAPS}/c?fieldManager=ada");
+    let apply = |body: &'static str, query: &'static str| {
+        let (cluster, path) = (&cluster, format!("{path}{query}"));
+        async move { cluster.send("PATCH", &path, &[("content-type", "application/apply-patch+yaml")], body).await }
+    };
+    let both = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1', b: '2'}\n";
+    let created = apply(both, "").await.with(201);
+    assert_eq!(created["data"], json!({ "a": "1", "b": "2" }));
+    assert_eq!(version(&apply(both, "").await.with(200)), version(&created));
+    let one = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1'}\n";
+    assert_eq!(apply(one, "").await.with(200)["data"], json!({ "a": "1" }));
+    cluster.patch(&format!("{CONFIG_MAPS}/c?fieldManager=eve"), &json!({ "data": { "a": "3" } })).await.with(200);
+    let conflict = apply(one, "").await;
+    assert_eq!(
+        (conflict.code, conflict.message()),
+        (409, "Apply failed with 1 conflict: conflict with \"eve\" using v1: .data.a")
+    );
+    assert_eq!(apply(one, "&force=true").await.with(200)["data"], json!({ "a": "1" }));
+}

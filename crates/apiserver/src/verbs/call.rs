@@ -50,8 +50,12 @@ impl Call {
 
     /// Which objects are asked for.
     pub fn selection(&self, options: &ListOptions) -> Result<Selection, Status> {
-        let (labels, fields) = (&options.label_selector, &options.field_selector);
-        let selection = Selection::parse(self.kind, &self.info.namespace, labels, fields);
+        let mut fields = options.field_selector.clone();
+        if !self.info.name.is_empty() && fields.is_empty() {
+            // The path of a watch may name an object.
+            fields = format!("metadata.name={}", self.info.name);
+        }
+        let selection = Selection::parse(self.kind, &self.info.namespace, &options.label_selector, &fields);
         selection.map_err(|error| Status::bad_request(error.to_string()))
     }
 }

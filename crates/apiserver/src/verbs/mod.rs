@@ -39,7 +39,8 @@ pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
         "update" if !call.info.name.is_empty() => update::answer(&call, Part::Object).await,
         "patch" if !call.info.name.is_empty() => patched(&call, Part::Object).await,
         "delete" => delete::answer(&call).await,
-        "deletecollection" => deletecollection::answer(&call).await,
+        // Namespaces are deleted one by one.
+        "deletecollection" if call.kind.kind != "Namespace" => deletecollection::answer(&call).await,
         _ => Err(Status::method_not_allowed()),
     }
 }
