@@ -82,7 +82,8 @@ fn families_and_ports_have_slices_of_their_own_and_slices_are_used_again() {
 #[test]
 fn what_is_not_to_be_mirrored_is_not() {
     let subsets = json!([{"addresses": [{"ip": "1.2.3.4"}], "ports": [{"port": 1}]}]);
-    let steps: [(&str, fn(&mut World)); 4] = [
+    type Step = fn(&mut World);
+    let steps: [(&str, Step); 4] = [
         ("a selector", |w| w.edit(SERVICES, &Key::new("shop", "db"), |s| s["spec"]["selector"] = json!({"a": "b"}))),
         ("the label", |w| {
             edit(w, |e| e["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] = json!("true"))

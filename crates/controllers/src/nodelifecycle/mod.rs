@@ -108,8 +108,10 @@ fn node_changed(context: &Context, state: &State, queue: &Queue<String>, delta: 
         context.tell(COMPONENT, [Note::normal(about(), "RegisteredNode", message)]);
         return queue.add(name.to_owned());
     };
-    let heartbeat = |node: &Node| node.ready().and_then(|ready| ready.last_heartbeat_time.clone());
-    if heartbeat(old) != heartbeat(new) {
+    // Whoever says `True` or `False` is the node itself: here only `Unknown` is said.
+    let said = |node: &Node| node.ready().map(|ready| (ready.status.clone(), ready.last_heartbeat_time.clone()));
+    let spoken = new.ready().is_some_and(|ready| ready.status != "Unknown");
+    if spoken && said(old) != said(new) {
         hear(state, queue, name, context.config.node_grace);
     }
     let seen = |node: &Node| {
