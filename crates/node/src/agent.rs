@@ -97,7 +97,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     parts.spawn(named("data plane", part));
     let Some(pod_cidr) = pod_range(neighbours.clone(), &stop).await else { return Ok(()) };
     let running = pods_of_node::start(&client, &config, pod_cidr, known).map_err(|e| AgentError::Pods(e.into()))?;
-    let _ = (listener, running.runtime());
+    let handler = pods::server::Handler::new(running.runtime());
+    parts.spawn(named("port", listener.serve(handler, stop.clone())));
     parts.spawn(named("Pods", running.keep(client.clone(), config.name.clone(), stop.clone())));
     let announcer = Announcer::start(Interface::by_address(config.address)?)?;
     let part = announce::keep(config.name.clone(), announcer, addresses, neighbours, stop.clone());

@@ -82,3 +82,63 @@ fn tls(config: &Config) -> Result<ServerConfig, Box<dyn std::error::Error + Send
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(tls)
 }
+
+impl Listener {
+    /// Serves requests by `handler` until told to stop.
+    pub async fn serve(self, handler: pods::server::Handler, stop: CancellationToken) {
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let taken = tokio::select! {
+                () = stop.cancelled() => return,
+                taken = async {
+                    let permit = room.clone().acquire_owned().await;
+                    (self.listener.accept().await, permit)
+                } => taken,
+            };
+            match taken {
+                (Ok((stream, _)), Ok(permit)) => {
+                    let (acceptor, handler, stop) = (self.acceptor.clone(), handler.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = connection(stream, acceptor, handler) => {}
+                        }
+                        drop(permit);
+                    });
+                }
+                (Err(error), _) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                // The semaphore is never closed.
+                (Ok(_), Err(_)) => return,
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, handler: pods::server::Handler) {
+    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => return tracing::debug!("a TLS handshake took too long"),
+    };
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    if !certificates.first().is_some_and(|c| may_ask(c)) {
+        return tracing::warn!("somebody who is not the API server asked for logs or exec");
+    }
+    let service = hyper::service::service_fn(move |request| {
+        let handler = handler.clone();
+        async move { Ok::<_, std::convert::Infallible>(handler.handle(request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+fn may_ask(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, c)| c.subject().iter_organization().any(|o| o.as_str() == Ok(GROUP)))
+}

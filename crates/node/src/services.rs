@@ -132,13 +132,27 @@ fn program<B: Backend>(dataplane: &mut Dataplane<B>) -> bool {
             if report.changes > 0 {
                 tracing::debug!(changes = report.changes, duration = ?report.duration, "programmed");
             }
-            true
+            if let Some(error) = &report.flows_error {
+                tracing::warn!(error = in_full(error), "stale UDP flows could not be ended; it is tried again");
+            }
+            report.flows_error.is_none()
         }
         Err(error) => {
-            tracing::error!(%error, "the kernel refused a change; it is tried again");
+            tracing::error!(error = in_full(&error), "the kernel refused a change; it is tried again");
             false
         }
     }
+}
+
+/// An error with its sources: which object the kernel refused is told by the last of them.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 fn name(key: &ObjectKey) -> NamespacedName {
