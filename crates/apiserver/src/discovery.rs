@@ -48,6 +48,7 @@ const BELOW: &[Below] = &[
     below("pods", "binding", ("", "v1", "Binding"), &["create"]),
     below("pods", "eviction", ("policy", "v1", "Eviction"), &["create"]),
     below("pods", "exec", ("", "v1", "PodExecOptions"), &["create", "get"]),
+    below("serviceaccounts", "token", ("authentication.k8s.io", "v1", "TokenRequest"), &["create"]),
     below("pods", "log", ("", "v1", "Pod"), &["get"]),
 ];
 

@@ -1,10 +1,21 @@
 //! The Kubernetes API over HTTPS: who, may they, decode, validate, commit, watch.
 //!
-//! A request travels through these modules, in this order: [`https`](crate::server) takes the connection, `handler`
-//! asks who it is (`authn`) and whether they may (`authz`), `routes` finds the code, `verbs` has one file for each
-//! verb. Reads come from the `cache`, which holds every object once, encoded. A write is a document that is decoded,
-//! given its defaults and checked by its kind (crate `kinds`), allocated for if it is a Service (`alloc`), and
-//! committed to the store in one transaction; it is answered when the cache has it.
+//! A [`Server`] is started with a [`Config`]. A request travels through these modules, in this order:
+//!
+//! 1. `https` takes the connection; [`handler`] answers the request, whatever happens.
+//! 2. [`authn`] finds out who asks ([`identity`], `impersonation`), `authz` whether they may; `request` is what they
+//!    ask, `query` its parameters, `negotiate` the form they take it in.
+//! 3. `routes` finds the code: `health`, `version`, `discovery` and `documents` ([`openapi`]), `reviews`; for objects
+//!    `verbs`, one file each, and `subresources`.
+//! 4. A read comes from the `cache`, which holds every object once, encoded; [`selector`]s select, `show` shows.
+//! 5. A write is a document: read ([`body`], `protobuf`), made of the old one ([`patch`]), owned
+//!    ([`managed_fields`], `ownership`), let in (`admission`), given its defaults and checked by its kind (crate `kinds`),
+//!    given addresses and ports if it is a Service (`alloc`), and committed to the store (`api`, `keys`) in one transaction. It
+//!    is answered when the cache has it.
+//! 6. [`response`] is the answer, [`status`] a refusal.
+//!
+//! Beside that, `bootstrap` makes and keeps what every cluster has, `expiry` forgets old events, and [`pki`] is the
+//! cluster's certificate authority.
 
 pub mod authn;
 pub mod body;
@@ -12,6 +23,7 @@ pub mod config;
 pub mod handler;
 pub mod identity;
 pub mod managed_fields;
+pub mod openapi;
 pub mod patch;
 pub mod pki;
 pub mod response;
@@ -27,6 +39,7 @@ mod bootstrap;
 mod cache;
 mod clock;
 mod discovery;
+mod documents;
 mod expiry;
 mod front;
 mod go_text;

@@ -6,6 +6,7 @@ use http::{Method, Response, StatusCode};
 use kinds::{Scope, Subresource, registry};
 
 use crate::discovery;
+use crate::documents;
 use crate::front::{Asked, Front};
 use crate::health;
 use crate::negotiate;
@@ -25,15 +26,18 @@ pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
 
 /// Answers a request of somebody who may.
 pub(crate) async fn answer(front: &Arc<Front>, asked: Asked) -> Result<Response<Body>, Status> {
-    if asked.info.is_resource { resource(front, asked).await } else { path(front, &asked) }
+    if asked.info.is_resource { resource(front, asked).await } else { path(front, &asked).await }
 }
 
-fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
+async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
     if !matches!(asked.parts.method, Method::GET | Method::HEAD) {
         return Err(Status::method_not_allowed());
     }
     let path = asked.info.path.trim_end_matches('/');
     if let Some(answer) = discovery::answer(&front.api, asked, path) {
+        return answer;
+    }
+    if let Some(answer) = documents::answer(path, &asked.query, &asked.parts.headers).await {
         return answer;
     }
     match path {
@@ -76,14 +80,14 @@ async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>
         headers: asked.parts.headers,
         body: asked.body,
     };
-    let mut response = object(call).await.unwrap_or_else(|status| response::refusal(&status));
+    let mut response = object(front, call).await.unwrap_or_else(|status| response::refusal(&status));
     if let Some(deprecation) = kind.strategy.deprecation() {
         response::add_first_warning(&mut response, deprecation);
     }
     Ok(response)
 }
 
-async fn object(call: Call) -> Result<Response<Body>, Status> {
+async fn object(front: &Front, call: Call) -> Result<Response<Body>, Status> {
     let kind = call.kind;
     let subresource = call.info.subresource.clone();
     if !call.info.rest.is_empty() {
@@ -95,6 +99,7 @@ async fn object(call: Call) -> Result<Response<Body>, Status> {
         (_, "scale") if kind.has(Subresource::Scale) => subresources::scale::answer(&call).await,
         ("namespaces", "finalize") => verbs::answer_part(call, Part::Finalize).await,
         ("pods", "binding") => subresources::binding::create(&call).await,
+        ("serviceaccounts", "token") => subresources::token::create(&call, &front.authenticator.service_accounts),
         ("pods", "eviction") => subresources::eviction::create(&call).await,
         _ => Err(Status::no_such_resource()),
     }

@@ -115,3 +115,37 @@ async fn acting_as_somebody_else_takes_a_right() {
         )
     );
 }
+
+#[tokio::test]
+async fn tokens_are_issued_for_accounts_and_their_pods() {
+    let cluster = Cluster::start().await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "web" } });
+    cluster.post(accounts, &account).await.with(201);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" },
+        "spec": { "serviceAccountName": "web", "containers": [{ "name": "c", "image": "x" }] },
+    });
+    let pod = cluster.post("/api/v1/namespaces/default/pods", &pod).await.with(201);
+    let path = format!("{accounts}/web/token");
+    let request = |spec: serde_json::Value| {
+        let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
+        let (cluster, path) = (&cluster, &path);
+        async move { cluster.post(path, &request).await }
+    };
+    let bound = json!({ "kind": "Pod", "apiVersion": "v1", "name": "p", "uid": pod["metadata"]["uid"] });
+    let made = request(json!({ "expirationSeconds": 3607, "boundObjectRef": bound })).await.with(201);
+    assert_eq!(made["spec"]["audiences"], json!(["https://kubernetes.default.svc.cluster.local"]));
+    assert_eq!(made["status"]["token"].as_str().unwrap().split('.').count(), 3);
+    assert!(made["status"]["expirationTimestamp"].is_string());
+    let short = request(json!({ "expirationSeconds": 5 })).await;
+    assert_eq!(
+        short.message(),
+        "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 5: may not specify a \
+         duration less than 10 minutes"
+    );
+    let gone = json!({ "kind": "Pod", "apiVersion": "v1", "name": "p", "uid": "another" });
+    assert_eq!(request(json!({ "boundObjectRef": gone })).await.code, 409);
+    let nowhere = json!({ "kind": "Pod", "apiVersion": "v1", "name": "q" });
+    assert_eq!(request(json!({ "boundObjectRef": nowhere })).await.code, 404);
+}

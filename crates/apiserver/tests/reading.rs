@@ -236,3 +236,19 @@ async fn selectors_select() {
     let unknown = cluster.get(&format!("{CONFIG_MAPS}?fieldSelector=data%3Dx")).await;
     assert_eq!(unknown.code, 400);
 }
+
+#[tokio::test]
+async fn openapi_documents_are_served_under_their_hash() {
+    let cluster = Cluster::start().await;
+    let index = cluster.get("/openapi/v3").await.with(200);
+    let url = index["paths"]["api/v1"]["serverRelativeURL"].as_str().unwrap().to_owned();
+    let request = http::Request::get(&url).body(http_body_util::Full::default()).unwrap();
+    let response = cluster.raw(request).await;
+    assert_eq!(response.headers()["cache-control"], "public, immutable");
+    let hash = url.split_once("hash=").unwrap().1;
+    assert_eq!(response.headers()["etag"], format!("\"{hash}\"").as_str());
+    let document = cluster::read(response).await.with(200);
+    assert!(document["components"]["schemas"]["io.k8s.api.core.v1.Service"].is_object());
+    assert_eq!(cluster.get("/openapi/v3/apis/nothing/v1").await.code, 404);
+    assert_eq!(cluster.get("/openapi/v2").await.with(200)["swagger"], "2.0");
+}

@@ -41,6 +41,19 @@ pub struct Bound {
     pub uid: String,
 }
 
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The account's namespace, and the Pod's.
+    pub namespace: String,
+    /// The account.
+    pub account: Bound,
+    /// The Pod that it is for, and only as long as it exists.
+    pub pod: Option<Bound>,
+    /// Who is to take it; [`ISSUER`] is the API server.
+    pub audiences: Vec<String>,
+}
+
 /// Why a token cannot be signed or checked at all.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -69,26 +82,20 @@ impl ServiceAccountTokens {
         Ok(Self { sign: EncodingKey::from_ec_pem(key_pem.as_bytes())?, check })
     }
 
-    /// A token of a service account, bound to a Pod or not, for so many seconds from `now` (seconds since the epoch).
+    /// A token for so many seconds from `now` (seconds since the epoch).
     ///
     /// # Errors
     /// When signing fails.
-    pub fn issue(
-        &self,
-        namespace: &str,
-        account: Bound,
-        pod: Option<Bound>,
-        now: i64,
-        seconds: i64,
-    ) -> Result<String, TokenError> {
+    pub fn issue(&self, grant: Grant, now: i64, seconds: i64) -> Result<String, TokenError> {
+        let Grant { namespace, account, pod, audiences } = grant;
         let claims = Claims {
             iss: ISSUER.to_owned(),
             sub: format!("system:serviceaccount:{namespace}:{}", account.name),
-            aud: vec![ISSUER.to_owned()],
+            aud: audiences,
             exp: now + seconds,
             iat: now,
             nbf: now,
-            kubernetes: KubernetesClaims { namespace: namespace.to_owned(), serviceaccount: account, pod },
+            kubernetes: KubernetesClaims { namespace, serviceaccount: account, pod },
         };
         Ok(jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.sign)?)
     }

@@ -26,6 +26,9 @@ use crate::keys::{self, Folders};
 use object::Object;
 use table::{Event, Table};
 
+/// How many revisions are read back at the start, so that watches go on where they were.
+const RECALLED: u64 = 2048;
+
 /// All kinds' objects at one revision.
 pub(crate) struct Cache {
     state: RwLock<State>,
@@ -96,21 +99,21 @@ impl Cache {
         if let Some(fault) = fault {
             return Err(fault);
         }
-        let compacted = store.compacted()?;
+        let known_after = store.compacted()?.max(revision.saturating_sub(RECALLED));
         let state = RwLock::new(State { revision, tables, claims });
         let events = kinds.iter().map(|_| watch::Sender::new(0)).collect();
         let cache = Self { state, folders, revision: watch::Sender::new(revision), events };
-        cache.recall(store, compacted, revision).await?;
+        cache.recall(store, known_after, revision).await?;
         Ok(cache)
     }
 
     /// Fills the kinds' events from the store's log, so that watches go on where they were after a restart.
-    async fn recall(&self, store: &Store, compacted: u64, revision: u64) -> Result<(), CacheError> {
+    async fn recall(&self, store: &Store, known_after: u64, revision: u64) -> Result<(), CacheError> {
         for table in &mut self.state.write().tables {
-            table.forget_before(compacted);
+            table.forget_before(known_after);
         }
-        let mut log = store.watch(compacted);
-        for _ in compacted..revision {
+        let mut log = store.watch(known_after);
+        for _ in known_after..revision {
             let batch = log.next().await?;
             let mut before: HashMap<&str, &Previous> = HashMap::new();
             before.extend(batch.events.iter().filter_map(|e| Some((e.key.as_str(), e.previous.as_ref()?))));

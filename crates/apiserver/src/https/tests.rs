@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::authn::service_accounts::{Bound, ServiceAccountTokens};
+use crate::authn::service_accounts::{Bound, Grant, ISSUER, ServiceAccountTokens};
 use crate::pki::{Authority, Identity};
 use crate::{Server, StaticToken, User};
 
@@ -157,21 +157,29 @@ async fn a_service_account_s_token_is_good_as_long_as_the_account() {
     let uid = serde_json::from_slice::<Value>(&made).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
     let tokens = ServiceAccountTokens::new(served.authority.service_account_key_pem()).unwrap();
     let now = crate::clock::now_seconds();
-    let bound = |uid: &str| Bound { name: "web".to_owned(), uid: uid.to_owned() };
-    let good = tokens.issue("default", bound(&uid), None, now, 600).unwrap();
-    let late = tokens.issue("default", bound(&uid), None, now - 4000, 600).unwrap();
-    let other = tokens.issue("default", bound("another"), None, now, 600).unwrap();
-    let of_pod = tokens.issue("default", bound(&uid), Some(bound("gone")), now, 600).unwrap();
+    let bound = |name: &str, uid: &str| Bound { name: name.to_owned(), uid: uid.to_owned() };
+    let grant = |uid: &str, audience: &str| Grant {
+        namespace: "default".to_owned(),
+        account: bound("web", uid),
+        pod: None,
+        audiences: vec![audience.to_owned()],
+    };
+    let good = tokens.issue(grant(&uid, ISSUER), now, 600).unwrap();
+    let late = tokens.issue(grant(&uid, ISSUER), now - 4000, 600).unwrap();
+    let other = tokens.issue(grant("another", ISSUER), now, 600).unwrap();
+    let for_others = tokens.issue(grant(&uid, "https://elsewhere"), now, 600).unwrap();
+    let of_pod = Grant { pod: Some(bound("gone", "gone")), ..grant(&uid, ISSUER) };
+    let of_pod = tokens.issue(of_pod, now, 600).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let foreign = Authority::load_or_create(elsewhere.path()).unwrap();
     let foreign = ServiceAccountTokens::new(foreign.service_account_key_pem()).unwrap();
-    let foreign = foreign.issue("default", bound(&uid), None, now, 600).unwrap();
+    let foreign = foreign.issue(grant(&uid, ISSUER), now, 600).unwrap();
     assert_eq!(served.ask(None, Some(&good), false, "/api").await.0, 200);
     let (code, body, _) = served.ask(None, Some(&good), false, "/api/v1/nodes").await;
     assert_eq!(code, 403);
     let message = body["message"].as_str().unwrap();
     assert!(message.contains("User \"system:serviceaccount:default:web\""), "{message}");
-    for token in [late, other, of_pod, foreign] {
+    for token in [late, other, for_others, of_pod, foreign] {
         assert_eq!(served.ask(None, Some(&token), false, "/api").await.0, 401);
     }
     let request = Request::delete(format!("{path}/web")).body(Empty::<Bytes>::new()).unwrap();

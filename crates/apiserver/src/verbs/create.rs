@@ -101,7 +101,10 @@ async fn attempt(
             match write::commit(api, place, &document, None, &claims).await? {
                 Commit::Done(object) => object,
                 Commit::Changed => return Err(Status::already_exists(kind, &name)),
-                Commit::Taken => continue,
+                Commit::Taken => {
+                    admission::check_create(api, kind, namespace, &name)?;
+                    continue;
+                }
             }
         };
         return Ok(Written { object, created: true, warnings });

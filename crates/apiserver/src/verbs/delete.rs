@@ -238,8 +238,7 @@ fn set_deletion(new: &mut Value, old: &Value, grace: i64, is_namespace: bool) {
     // A shorter grace period counts from the first request.
     let began = marked.map(|t| t.as_second() - integer(had, "deletionGracePeriodSeconds"));
     let goes = began.unwrap_or_else(clock::now_seconds) + grace;
-    let goes = jiff::Timestamp::from_second(goes).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    set(metadata, "deletionTimestamp", goes);
+    set(metadata, "deletionTimestamp", clock::at(goes));
     if !is_namespace {
         set(metadata, "deletionGracePeriodSeconds", grace);
     }

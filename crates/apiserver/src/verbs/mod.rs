@@ -1,7 +1,7 @@
 //! One file a verb: from a request about objects to its answer.
 //!
 //! A request is a [`call::Call`]. Reading: [`get`], [`list`], [`watch`]. Writing: [`create`], [`update`], [`patch`],
-//! [`apply`], [`delete`], [`deletecollection`]; what those share is in [`decode`] and [`write`].
+//! [`apply`], [`delete`], [`deletecollection`]; what those share is in `decode` and `write`.
 
 pub(crate) mod apply;
 pub(crate) mod call;

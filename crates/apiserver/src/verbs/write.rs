@@ -11,6 +11,7 @@ use crate::alloc::{self, claims::Claims};
 use crate::api::{Api, Uncommitted};
 use crate::cache::object::{Object, encode_stored};
 use crate::keys;
+use crate::resources;
 use crate::response::{self, Body};
 use crate::status::Status;
 
@@ -66,7 +67,7 @@ pub(crate) enum Commit {
     Done(Object),
     /// The object's record is not as expected.
     Changed,
-    /// What was to be claimed has been taken meanwhile.
+    /// What was to be claimed has been taken meanwhile, or the namespace has gone.
     Taken,
 }
 
@@ -84,7 +85,11 @@ pub(crate) async fn commit(
     }
     let key = place.key();
     let expect = revision.map_or(Expect::Absent, Expect::Revision);
-    let transaction = Transaction::new().expect(key.as_str(), expect).put(key.as_str(), value);
+    let mut transaction = Transaction::new().expect(key.as_str(), expect).put(key.as_str(), value);
+    if let (None, false, Some(namespaces)) = (revision, place.namespace.is_empty(), resources::kind("", "namespaces")) {
+        // Nothing new appears in a namespace that went after it was looked at.
+        transaction = transaction.expect(keys::object(namespaces, "", place.namespace), Expect::Present);
+    }
     finish(api, place, document, claims.add_to(transaction)).await
 }
 
