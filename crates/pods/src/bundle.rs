@@ -231,8 +231,6 @@ pub struct ExecRequest {
     pub bundle: PathBuf,
     /// The container's first process.
     pub process: ProcessId,
-    /// The node, with which the program ends.
-    pub node: ProcessId,
     /// Program and arguments.
     pub args: Vec<String>,
     /// Whether it gets a terminal; its master side is passed over descriptor 3.

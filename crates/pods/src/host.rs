@@ -17,7 +17,6 @@ use crate::images::Store;
 use crate::images::store::StoreError;
 use crate::layout::{self, Layout};
 use crate::network::namespace;
-use crate::process::ProcessId;
 use crate::remains::Note;
 use crate::sandbox::{SandboxError, Sandboxes};
 use crate::sources::Sources;
@@ -62,8 +61,6 @@ pub struct Host {
     pub cgroups: Cgroups,
     /// ConfigMaps, Secrets and Services.
     pub sources: Arc<dyn Sources>,
-    /// This process.
-    pub node: ProcessId,
     /// Room for containers that are being started.
     pub starting: Semaphore,
     /// What the agent is told.
@@ -107,12 +104,10 @@ impl Host {
         let adopts = nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from);
         adopts.map_err(failed("taking on orphans"))?;
         namespace::set("ipv4/ip_forward", "1").map_err(failed("letting the node forward packets"))?;
-        let own = i32::try_from(std::process::id()).map_err(|e| failed("reading the own pid")(io::Error::other(e)))?;
         let (events, taken) = mpsc::channel(EVENTS);
         let host = Self {
             images: Store::open(&config.image_dir)?,
             sandboxes: Sandboxes::open(config.pod_cidr, &layout.addresses(), config.node_ip, config.mtu)?,
-            node: ProcessId::of(own).map_err(failed("reading the own start time"))?,
             starting: Semaphore::new(config.limits.starting.max(1)),
             statuses: Statuses::default(),
             cpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1)),

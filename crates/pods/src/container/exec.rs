@@ -11,10 +11,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
+use super::stop;
 use super::terminal::Terminal;
 use crate::bundle::{ExecRequest, Fault};
 use crate::channel::{self, Channel, Packet};
 use crate::descriptor::watch;
+use crate::process::ProcessId;
 
 /// As long may a program take until it is executed.
 const ENTER: Duration = Duration::from_secs(30);
@@ -40,6 +42,31 @@ pub struct Running {
     pub child: Child,
     /// The terminal, where it has one.
     pub terminal: Option<Terminal>,
+    /// The program is ended when this is closed.
+    _line: AsyncFd<OwnedFd>,
+    /// The program itself, should the helper be killed.
+    program: Option<ProcessId>,
+}
+
+impl Running {
+    /// Waits until the program has ended, and gives its exit code.
+    ///
+    /// # Errors
+    /// What waiting reports.
+    pub async fn wait(&mut self) -> io::Result<i32> {
+        let status = self.child.wait().await?;
+        if status.code().is_none()
+            && let Some(program) = self.program.take()
+        {
+            // A helper that was killed left its program, which ends too, to this process: it has to be waited for.
+            tokio::spawn(async move {
+                if stop::ended(&program).await.is_ok() {
+                    stop::reap(&program);
+                }
+            });
+        }
+        Ok(code(status))
+    }
 }
 
 /// Which streams the program gets; those that it does not get are empty.
@@ -63,7 +90,7 @@ pub async fn start(program: &Path, request: &ExecRequest, streams: Streams) -> R
     let stdio = |wanted: bool| if wanted { Stdio::piped() } else { Stdio::null() };
     let mut command = Command::new(program);
     command.arg("init").arg("exec").arg(serde_json::to_string(request).map_err(io::Error::from)?);
-    command.kill_on_drop(true).process_group(0);
+    command.process_group(0);
     if request.terminal {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     } else {
@@ -80,23 +107,29 @@ pub async fn start(program: &Path, request: &ExecRequest, streams: Streams) -> R
     let child = command.spawn()?;
     drop(there);
     let channel = watch(here.into())?;
-    let terminal = match tokio::time::timeout(ENTER, entered(&channel)).await {
+    let (pid, terminal) = match tokio::time::timeout(ENTER, entered(&channel)).await {
         Ok(entered) => entered?,
         Err(_) => return Err(ExecError::Late(ENTER)),
     };
-    Ok(Running { child, terminal })
+    Ok(Running { child, terminal, _line: channel, program: ProcessId::of(pid).ok() })
 }
 
-async fn entered(channel: &AsyncFd<OwnedFd>) -> Result<Option<Terminal>, ExecError> {
+/// Waits until the program runs: its number, and its terminal where it has one.
+async fn entered(channel: &AsyncFd<OwnedFd>) -> Result<(i32, Option<Terminal>), ExecError> {
     let mut terminal = None;
     loop {
         let packet = receive(channel).await?;
         if let Some(master) = packet.fd {
             terminal = Some(Terminal::new(master)?);
-        } else if packet.bytes.is_empty() {
-            return Ok(terminal);
-        } else {
-            return Err(ExecError::Fault(serde_json::from_slice(&packet.bytes).map_err(io::Error::from)?));
+            continue;
+        }
+        if packet.bytes.is_empty() {
+            return Err(io::Error::other("no answer").into());
+        }
+        let running = std::str::from_utf8(&packet.bytes).ok().and_then(|text| text.strip_prefix("running "));
+        match running.and_then(|pid| pid.parse().ok()) {
+            Some(pid) => return Ok((pid, terminal)),
+            None => return Err(ExecError::Fault(serde_json::from_slice(&packet.bytes).map_err(io::Error::from)?)),
         }
     }
 }
@@ -142,7 +175,7 @@ pub async fn run(
         let mut output = out?;
         output.extend(err?);
         output.truncate(keep);
-        Ok(Finished { code: code(running.child.wait().await?), output })
+        Ok(Finished { code: running.wait().await?, output })
     };
     match tokio::time::timeout(deadline, work).await {
         Ok(finished) => finished,
@@ -165,8 +198,7 @@ async fn collect(stream: Option<impl AsyncRead + Unpin>, keep: usize) -> io::Res
 }
 
 /// The program's exit code. A helper that was killed ended its program in the same way.
-#[must_use]
-pub fn code(status: ExitStatus) -> i32 {
+fn code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1)
 }

@@ -57,7 +57,7 @@ fn prepare(bundle: &Bundle) -> Result<(), Fault> {
 }
 
 /// Puts this process into the container's control groups. They are named by the node's paths.
-pub fn join_cgroups(bundle: &Bundle) -> Result<(), Fault> {
+fn join_cgroups(bundle: &Bundle) -> Result<(), Fault> {
     for group in &bundle.cgroups {
         let path = group.path.join("cgroup.procs");
         fs::write(&path, "0").tried(|| format!("joining {}", path.display()))?;
@@ -160,6 +160,7 @@ fn give(stream: BorrowedFd<'_>, identity: &Identity) -> Result<(), Fault> {
     fchown(stream, Some(uid), Some(gid)).tried(|| "giving a stream to the user".into())
 }
 
+/// Puts standard input, output and error in place.
 pub fn replace_standard(stdin: BorrowedFd<'_>, stdout: BorrowedFd<'_>, stderr: BorrowedFd<'_>) -> Result<(), Fault> {
     let told = || "putting the streams in place".to_owned();
     dup2_stdin(stdin).tried(told)?;

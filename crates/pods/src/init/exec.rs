@@ -1,11 +1,13 @@
 //! `portolan init exec`: one more program in a container that runs.
 //!
-//! Streams are the helper's own; descriptor 3 is a [`Channel`] to the node, over which the terminal's master side or
-//! the fault goes, and whose end says that the program runs. The helper's exit code is the program's; 128 and the
-//! signal's number when a signal ended it.
+//! Streams are the helper's own; descriptor 3 is a [`Channel`] to the node. Over it goes the terminal's master side where
+//! there is one, then `running PID` or the fault. When the node lets go of it, the program is ended. The helper's exit
+//! code is the program's; 128 and the signal's number when a signal ended it.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,9 +16,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-use super::enter::{Streams, execute, join_cgroups};
+use super::enter::{Streams, execute};
 use super::fault::{Tried, machine, specification};
-use crate::bundle::{Bundle, ExecRequest, Fault};
+use crate::bundle::{Bundle, ExecRequest, Fault, Process};
 use crate::channel::Channel;
 use crate::durable;
 
@@ -26,14 +28,11 @@ const CHANNEL: i32 = 3;
 /// Runs the program and gives the code to exit with.
 pub fn run(request: &OsStr) -> i32 {
     // SAFETY: descriptor 3 is what the node opened for this process, and nothing else here owns it.
-    let channel = Channel::inherited(unsafe { OwnedFd::from_raw_fd(CHANNEL) });
-    match start(request, &channel) {
-        Ok(program) => {
-            drop(channel);
-            wait(&program)
-        }
+    let node = Channel::inherited(unsafe { OwnedFd::from_raw_fd(CHANNEL) });
+    match start(request, &node) {
+        Ok(program) => wait(&program, &node),
         Err(fault) => {
-            tell(&channel, &fault);
+            tell(&node, &fault);
             1
         }
     }
@@ -41,7 +40,7 @@ pub fn run(request: &OsStr) -> i32 {
 
 fn tell(channel: &Channel, fault: &Fault) {
     let words = serde_json::to_vec(fault).unwrap_or_default();
-    // A node that is gone does not read it, and need not.
+    // Whoever is gone does not read it, and need not.
     let _unread = channel.send(&words, None);
 }
 
@@ -50,11 +49,9 @@ struct Program {
     pid: Pid,
     /// Readable when it has ended.
     ended: OwnedFd,
-    /// Readable when the node has ended; none when it is gone already.
-    node: Option<OwnedFd>,
 }
 
-fn start(request: &OsStr, channel: &Channel) -> Result<Program, Fault> {
+fn start(request: &OsStr, node: &Channel) -> Result<Program, Fault> {
     // SAFETY: closes descriptors that nothing of this process has opened.
     unsafe { libc::close_range(4, libc::c_uint::MAX, 0) };
     // SAFETY: sets a flag of the channel's descriptor, which this process holds.
@@ -66,12 +63,44 @@ fn start(request: &OsStr, channel: &Channel) -> Result<Program, Fault> {
     let bundle: Bundle = durable::read_json(&request.bundle)
         .and_then(|b| b.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
         .tried(|| format!("reading {}", request.bundle.display()))?;
+    let groups = enter(&request, &bundle)?;
+    let process = Process { args: request.args, terminal: request.terminal, ..bundle.process };
+    let (here, there) = Channel::pair().tried(|| "making a socket pair".into())?;
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.tried(|| "forking".into())? {
+        ForkResult::Child => {
+            drop(here);
+            let Err(fault) = become_program(&process, groups, &there);
+            tell(&there, &fault);
+            std::process::exit(126)
+        }
+        ForkResult::Parent { child } => {
+            drop((there, groups));
+            let ended = pidfd(child).tried(|| "watching the program".into())?;
+            let program = Program { pid: child, ended };
+            match launch(&here, node).and_then(|()| say_running(child, node)) {
+                Ok(()) => Ok(program),
+                Err(fault) => {
+                    end(&program);
+                    Err(fault)
+                }
+            }
+        }
+    }
+}
+
+/// Takes this process to where the container is, but for its control groups: those are given back open, to be joined by
+/// the program alone.
+fn enter(request: &ExecRequest, bundle: &Bundle) -> Result<Vec<File>, Fault> {
     let told = || "entering the container".to_owned();
     // Before anything of this process can be seen from inside.
     nix::sys::prctl::set_dumpable(false).tried(told)?;
     let container = request.process.open().tried(told)?.ok_or_else(|| machine("the container has ended"))?;
-    let node = request.node.open().tried(|| "looking for the node".into())?;
-    join_cgroups(&bundle)?;
+    let open = |group: &crate::bundle::Cgroup| {
+        let path = group.path.join("cgroup.procs");
+        OpenOptions::new().write(true).open(&path).tried(|| format!("joining {}", path.display()))
+    };
+    let groups = bundle.cgroups.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let all = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
@@ -79,23 +108,37 @@ fn start(request: &OsStr, channel: &Channel) -> Result<Program, Fault> {
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNS;
     setns(&container, all).tried(told)?;
-    let mut process = bundle.process;
-    process.args = request.args;
-    process.terminal = request.terminal;
-    // SAFETY: this process has one thread.
-    match unsafe { fork() }.tried(|| "forking".into())? {
-        ForkResult::Parent { child } => {
-            let ended = pidfd(child).tried(|| "watching the program".into())?;
-            Ok(Program { pid: child, ended, node })
+    Ok(groups)
+}
+
+fn become_program(process: &Process, groups: Vec<File>, parent: &Channel) -> Result<std::convert::Infallible, Fault> {
+    for mut group in groups {
+        group.write_all(b"0").tried(|| "joining the container's control groups".into())?;
+    }
+    let streams = if process.terminal { None } else { Some(own_streams()?) };
+    execute(process, parent, streams, false)
+}
+
+/// Waits until the program is executed; a terminal is passed on.
+fn launch(child: &Channel, node: &Channel) -> Result<(), Fault> {
+    loop {
+        if !either(child.as_fd(), node).tried(|| "waiting for the program".into())? {
+            return Err(machine("the node let go"));
         }
-        ForkResult::Child => {
-            let streams = if process.terminal { None } else { Some(own_streams()) };
-            let executed = streams.transpose().and_then(|s| execute(&process, channel, s, false));
-            let Err(fault) = executed;
-            tell(channel, &fault);
-            std::process::exit(126)
+        let packet = child.receive().tried(|| "waiting for the program".into())?;
+        match packet.fd {
+            Some(master) => {
+                let passed = node.send(&packet.bytes, Some(master.as_raw_fd()));
+                passed.tried(|| "handing over a terminal".into())?;
+            }
+            None if packet.bytes.is_empty() => return Ok(()),
+            None => return Err(serde_json::from_slice(&packet.bytes).tried(|| "reading a fault".into())?),
         }
     }
+}
+
+fn say_running(child: Pid, node: &Channel) -> Result<(), Fault> {
+    node.send(format!("running {child}").as_bytes(), None).tried(|| "saying that the program runs".into())
 }
 
 /// In the container's own `/proc` the child has another number, so start times are not looked at: it is our child, and
@@ -121,25 +164,42 @@ fn own_streams() -> Result<Streams, Fault> {
     })
 }
 
-/// Waits for the program, and ends it when the node is gone: nobody reads what it says any more.
-fn wait(program: &Program) -> i32 {
-    let node = program.node.as_ref();
+/// Waits for the program, and ends it when the node lets go: nobody reads what it says any more.
+fn wait(program: &Program, node: &Channel) -> i32 {
     loop {
-        let mut polled = vec![PollFd::new(program.ended.as_fd(), PollFlags::POLLIN)];
-        polled.extend(node.map(|n| PollFd::new(n.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut polled, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return 1,
+        if !either(program.ended.as_fd(), node).unwrap_or(false) {
+            return end(program);
         }
-        let gone = node.is_none() || polled.get(1).is_some_and(|p| p.any().unwrap_or(true));
-        if gone && kill(program.pid, Signal::SIGKILL).is_err() {
-            return 1;
+        if let Some(code) = reap(program, Some(WaitPidFlag::WNOHANG)) {
+            return code;
         }
-        match waitpid(program.pid, if gone { None } else { Some(WaitPidFlag::WNOHANG) }) {
-            Ok(WaitStatus::Exited(_, code)) => return code,
-            Ok(WaitStatus::Signaled(_, signal, _)) => return 128 + signal as i32,
+    }
+}
+
+/// Waits until there is something to be had of `fd`, or nothing more of the node; whether the node still holds its end.
+fn either(fd: BorrowedFd<'_>, node: &Channel) -> Result<bool, Errno> {
+    let mut polled = [PollFd::new(fd, PollFlags::POLLIN), PollFd::new(node.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut polled, PollTimeout::NONE) {
+        Ok(_) | Err(Errno::EINTR) => Ok(node.is_open()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Ends the program and waits for it: a child that nobody waits for would keep the container from ending.
+fn end(program: &Program) -> i32 {
+    // ESRCH cannot be: it has not been waited for.
+    let _sent = kill(program.pid, Signal::SIGKILL);
+    reap(program, None).unwrap_or(1)
+}
+
+fn reap(program: &Program, flags: Option<WaitPidFlag>) -> Option<i32> {
+    loop {
+        match waitpid(program.pid, flags) {
+            Ok(WaitStatus::Exited(_, code)) => return Some(code),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Some(128 + signal as i32),
+            Ok(WaitStatus::StillAlive) => return None,
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return 1,
+            Err(_) => return Some(1),
         }
     }
 }

@@ -140,10 +140,9 @@ impl Container {
     fn keep(mut self) -> Result<i32, Fault> {
         let (code, signal) = loop {
             let ready = self.wait()?;
-            for index in ready.into_iter().rev() {
-                if self.read(index) == Stream::AtEnd {
-                    self.sources.remove(index);
-                }
+            let read: Vec<(usize, Stream)> = ready.into_iter().map(|index| (index, self.read(index))).collect();
+            for (index, _) in read.into_iter().rev().filter(|(_, state)| *state == Stream::AtEnd) {
+                self.sources.remove(index);
             }
             if let Some(ended) = self.reap()? {
                 break ended;
@@ -191,7 +190,7 @@ impl Container {
 
     /// What is in the pipes when the last process has ended.
     fn drain(&mut self) -> Result<(), Fault> {
-        for index in (0..self.sources.len()).rev() {
+        for index in 0..self.sources.len() {
             let told = || "draining output".to_owned();
             if let Some(source) = self.sources.get(index) {
                 let flags = fcntl(&source.fd, FcntlArg::F_GETFL).tried(told)?;
@@ -199,7 +198,8 @@ impl Container {
                 fcntl(&source.fd, FcntlArg::F_SETFL(flags)).tried(told)?;
             }
             while self.read(index) == Stream::More {}
-            let Some(mut source) = self.sources.pop() else { continue };
+        }
+        for mut source in std::mem::take(&mut self.sources) {
             let (log, now) = (&mut self.log, Timestamp::now());
             if let Err(e) = source.lines.finish(|content, whole| log.write(now, source.name, whole, content)) {
                 self.record.log_fault.get_or_insert_with(|| e.to_string());

@@ -119,7 +119,6 @@ impl Work {
             program: self.host.config.program.clone(),
             bundle: dir.bundle,
             process: running.process.clone(),
-            node: self.host.node.clone(),
         })
     }
 

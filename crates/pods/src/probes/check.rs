@@ -28,8 +28,6 @@ pub struct Target {
     pub bundle: PathBuf,
     /// Its first process.
     pub process: ProcessId,
-    /// The node.
-    pub node: ProcessId,
 }
 
 /// A question.
@@ -144,7 +142,6 @@ async fn run(command: &[String], target: &Target, patience: Duration) -> Outcome
     let request = ExecRequest {
         bundle: target.bundle.clone(),
         process: target.process.clone(),
-        node: target.node.clone(),
         args: command.to_vec(),
         terminal: false,
     };

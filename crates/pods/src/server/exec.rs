@@ -47,13 +47,7 @@ pub fn answer(runtime: &PodRuntime, asked: &route::Exec, mut request: Request<In
     let host = Arc::clone(runtime.host());
     let exec = session::Exec {
         program: host.config.program.clone(),
-        request: ExecRequest {
-            bundle: dir.bundle,
-            process,
-            node: host.node.clone(),
-            args: asked.command.clone(),
-            terminal: asked.terminal,
-        },
+        request: ExecRequest { bundle: dir.bundle, process, args: asked.command.clone(), terminal: asked.terminal },
         streams: asked.streams,
         protocol,
     };

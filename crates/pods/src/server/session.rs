@@ -73,23 +73,23 @@ type FromClient<'a> = &'a mut (dyn Stream<Item = Result<Message, tungstenite::Er
 
 /// Passes everything on in both directions. `None` when the client went away, and the program with it.
 async fn converse(
-    running: Running,
+    mut running: Running,
     exec: &Exec,
     from_client: FromClient<'_>,
     to_client: &mpsc::Sender<Bytes>,
 ) -> Option<Result<i32, String>> {
-    let Running { mut child, terminal } = running;
-    let stdin = child.stdin.take();
+    let stdin = running.child.stdin.take();
+    let terminal = running.terminal.take();
     let input = take_input(from_client, exec.protocol, stdin, terminal.as_ref());
     let output = async {
         match &terminal {
-            Some(terminal) => pump_terminal(terminal, &mut child, to_client).await,
-            None => pump(&mut child, to_client).await,
+            Some(terminal) => pump_terminal(terminal, &mut running.child, to_client).await,
+            None => pump(&mut running.child, to_client).await,
         }
-        child.wait().await
+        running.wait().await
     };
     tokio::select! {
-        ended = output => Some(ended.map(exec::code).map_err(|e| e.to_string())),
+        ended = output => Some(ended.map_err(|e| e.to_string())),
         () = input => None,
     }
 }

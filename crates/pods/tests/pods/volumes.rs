@@ -52,9 +52,9 @@ fn every_kind_of_volume() {
         let spec = json!({"volumes": volumes});
         let text = output(bed, "a", script, json!({"volumeMounts": mounts}), spec).await;
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0].trim(), "oneonehunterpod-aohunterof the node", "{text}");
-        assert_eq!(text.matches("Read-only file system").count(), 2, "{text}");
-        assert!(text.ends_with("y\n1024\n777\n777"), "{text}");
+        let (refused, shown): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| l.contains("Read-only file system"));
+        assert_eq!(refused.len(), 2, "{text}");
+        assert_eq!(shown, ["oneonehunterpod-aohunterof the node", "y", "1024", "777", "777"], "{text}");
         assert_eq!(std::fs::read_dir(&host).unwrap().count(), 1);
     });
 }
@@ -119,11 +119,11 @@ fn links_in_a_volume_lead_nowhere() {
         }
         let mounts = json!([{"name": "v", "mountPath": "/v"}]);
         let evil = sh("evil", "ln -s / /v/root; ln -s ../../../../.. /v/up", json!({"volumeMounts": mounts}));
-        for sub_path in ["root/etc", "up", "root"] {
+        for (uid, sub_path) in [("a", "root/etc"), ("b", "up"), ("c", "root")] {
             let victim =
                 sh("c", "ls /m", json!({"volumeMounts": [{"name": "v", "mountPath": "/m", "subPath": sub_path}]}));
             let pod = pod(
-                "a",
+                uid,
                 json!({"restartPolicy": "Never", "initContainers": [evil], "containers": [victim],
                     "volumes": [{"name": "v", "emptyDir": {}}]}),
             );
@@ -132,7 +132,7 @@ fn links_in_a_volume_lead_nowhere() {
                 let waiting = container(s).state.as_ref().and_then(|s| s.waiting.clone());
                 waiting.is_some_and(|w| w.reason.as_deref() == Some("CreateContainerConfigError"))
             };
-            let status = bed.until("a", "refused", refused).await;
+            let status = bed.until(uid, "refused", refused).await;
             let message = container(&status).state.clone().unwrap().waiting.unwrap().message.unwrap();
             assert!(message.contains("subPath"), "{message}");
             bed.delete(pod, 0).await;

@@ -6,13 +6,7 @@ use super::*;
 
 fn target() -> Target {
     let nobody = ProcessId { pid: 0, start: 0, boot: String::new() };
-    Target {
-        address: "127.0.0.1".into(),
-        program: "/nope".into(),
-        bundle: "/nope".into(),
-        process: nobody.clone(),
-        node: nobody,
-    }
+    Target { address: "127.0.0.1".into(), program: "/nope".into(), bundle: "/nope".into(), process: nobody }
 }
 
 fn check(probe: Value) -> Check {
