@@ -51,17 +51,18 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct Ranges {
     /// The range of cluster IPs. Its first address is the API's own, its tenth that of the DNS.
-    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16", value_parser = parse_range)]
     pub service_cidr: Ipv4Net,
     /// The range of Pods' addresses. Each node gets a /24 of it.
-    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16", value_parser = parse_range)]
     pub pod_cidr: Ipv4Net,
     /// The ports that Services of type NodePort are given.
     #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767", value_parser = parse_port_range)]
     pub node_port_range: (u16, u16),
     /// The addresses that Services of type LoadBalancer are given: ranges FIRST-LAST or CIDRs, with commas between them.
-    #[arg(long, value_name = "RANGES", default_value = "172.30.0.200-172.30.0.250")]
-    pub load_balancer_pool: String,
+    /// Default: 172.30.0.200-172.30.0.250, or the like of another --node-cidr.
+    #[arg(long, value_name = "RANGES")]
+    pub load_balancer_pool: Option<String>,
 }
 
 /// `portolan up`
@@ -83,13 +84,13 @@ pub struct Up {
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Where the API server answers.
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:6443")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:6443", value_parser = parse_listen)]
     pub api_address: SocketAddr,
     /// Ranges and addresses.
     #[command(flatten)]
     pub ranges: Ranges,
     /// The range of the nodes' own addresses; the first is the bridge's.
-    #[arg(long, value_name = "CIDR", default_value = "172.30.0.0/24")]
+    #[arg(long, value_name = "CIDR", default_value = "172.30.0.0/24", value_parser = parse_range)]
     pub node_cidr: Ipv4Net,
     /// Where names outside the cluster are asked for. Default: the name servers of /etc/resolv.conf.
     #[arg(long, value_name = "IP[:PORT]", value_parser = parse_upstream)]
@@ -123,10 +124,10 @@ pub struct Server {
     #[arg(long, value_name = "DIR", default_value = "/var/lib/portolan/server")]
     pub data_dir: PathBuf,
     /// Where the API server answers.
-    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:6443")]
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:6443", value_parser = parse_listen)]
     pub api_address: SocketAddr,
     /// The address at which nodes and Pods reach it. Default: that of --api-address.
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = parse_address)]
     pub advertise_address: Option<Ipv4Addr>,
     /// Where to write the administrator's kubeconfig. Default: kubeconfig in the data folder.
     #[arg(long, value_name = "FILE")]
@@ -148,8 +149,8 @@ pub struct Node {
     /// How to reach the server, and as whom: the file that `portolan server --admit NAME=IP` writes.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: PathBuf,
-    /// The node's own address.
-    #[arg(long, value_name = "IP")]
+    /// The node's own address: that of one of this machine's interfaces, by which the server and other nodes reach it.
+    #[arg(long, value_name = "IP", value_parser = parse_address)]
     pub address: Ipv4Addr,
     /// The node's zone.
     #[arg(long)]
@@ -161,14 +162,17 @@ pub struct Node {
     #[arg(long, value_name = "DIR")]
     pub image_dir: Option<PathBuf>,
     /// The range of cluster IPs, as the server has it.
-    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16")]
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16", value_parser = parse_range)]
     pub service_cidr: Ipv4Net,
     /// The range of Pods' addresses, as the server has it.
-    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16", value_parser = parse_range)]
     pub pod_cidr: Ipv4Net,
     /// Where names outside the cluster are asked for. Default: the name servers of /etc/resolv.conf.
     #[arg(long, value_name = "IP[:PORT]", value_parser = parse_upstream)]
     pub upstream_dns: Vec<SocketAddr>,
+    /// Ask nobody for names outside the cluster: they are refused.
+    #[arg(long, hide = true, conflicts_with = "upstream_dns")]
+    pub no_upstream_dns: bool,
     /// Where what a reboot makes worthless is kept.
     #[arg(long, value_name = "DIR", default_value = "/run/portolan-node")]
     pub run_dir: PathBuf,
@@ -225,6 +229,19 @@ pub struct NodeName {
     pub name: String,
 }
 
+fn parse_range(text: &str) -> Result<Ipv4Net, String> {
+    text.parse().map_err(|_| "give a range, such as 10.96.0.0/16".to_owned())
+}
+
+fn parse_address(text: &str) -> Result<Ipv4Addr, String> {
+    text.parse().map_err(|_| "give an IPv4 address, such as 192.168.1.11".to_owned())
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let cure = "give IP:PORT, such as 127.0.0.1:6443";
+    text.parse().ok().filter(|address: &SocketAddr| address.port() != 0).ok_or_else(|| cure.to_owned())
+}
+
 fn parse_port_range(text: &str) -> Result<(u16, u16), String> {
     let parse =
         |t: &str| t.trim().parse::<u16>().map_err(|_| format!("{t:?} is no port; give FIRST-LAST, from 1 to 65535"));
@@ -242,6 +259,18 @@ fn parse_upstream(text: &str) -> Result<SocketAddr, String> {
 
 fn parse_admission(text: &str) -> Result<(String, Ipv4Addr), String> {
     let (name, address) = text.split_once('=').ok_or("give NAME=IP, such as node-1=192.168.1.11")?;
-    let address = address.parse().map_err(|_| format!("{address:?} is no IPv4 address"))?;
+    let address = address.parse().map_err(|_| format!("{address:?} is no IPv4 address; give NAME=IP"))?;
+    if !is_node_name(name) {
+        return Err(format!("{name:?} names no node; give lower-case letters, digits, '-' and '.'"));
+    }
     Ok((name.to_owned(), address))
+}
+
+/// Whether a text can name a Node object, and a file beside it: a DNS subdomain (RFC 1123).
+fn is_node_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        !label.is_empty() && label.bytes().all(letters) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
 }

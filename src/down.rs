@@ -1,17 +1,19 @@
 //! `portolan down`: nothing of a cluster stays in the kernel, whether its `up` lives, died or was killed.
 
-use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::cli;
+use crate::data_dir;
 use crate::layout;
 use crate::preflight;
+use crate::refusal::Refusal;
+use crate::run_dir::{Doing, RunDir};
+use crate::stdio::say;
 use crate::up::remains;
-use crate::up::run_dir::RunDir;
-use crate::up::{data_dir_of, nothing_there};
 
 /// How long a living `up` may take to remove what it made.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,43 +24,63 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// When nothing of it is there, or something cannot be removed.
 pub async fn run(args: cli::Down) -> Result<()> {
     preflight::is_root()?;
-    let data_dir = data_dir_of(&args.name, None)?;
+    let data_dir = data_dir::find(&args.name)?;
     let run_dir = RunDir::at(&layout::run_dir(&args.name));
-    let (ran, stored) = (run_dir.exists(), data_dir.exists());
+    let (ran, stored) = (run_dir.exists(), data_dir::is_kept(&data_dir));
     if !ran && !(args.purge && stored) {
-        return Err(nothing_there(&args.name).into());
+        return Err(nothing_runs(&args.name, stored.then_some(data_dir.as_path())).into());
     }
     if ran {
-        take_down(&args.name, &run_dir).await?;
-        println!("the cluster {} is down", args.name);
+        end_up(&args.name, &run_dir).await?;
     }
-    if args.purge && stored {
-        fs::remove_dir_all(&data_dir).with_context(|| format!("cannot remove {}", data_dir.display()))?;
-        println!("its objects are forgotten: {}", data_dir.display());
-    } else if stored {
-        println!(
-            "its objects stay in {}; `portolan down --name {} --purge` forgets them",
-            data_dir.display(),
-            args.name
-        );
+    // A living `up` removed everything itself, the run folder too. What is still there was left by a dead one; and a new
+    // one must not start on objects that are being forgotten.
+    if run_dir.exists() || args.purge {
+        let claim = run_dir.claim(&args.name, Doing::Down)?;
+        if let Some(layout) = run_dir.read_layout()? {
+            remains::remove(&layout, &run_dir).await?;
+        }
+        if ran {
+            say(format_args!("the cluster {} is down", args.name));
+        }
+        if args.purge && stored {
+            forget(&args.name, &data_dir)?;
+        }
+        claim.remove()?;
+    } else {
+        say(format_args!("the cluster {} is down", args.name));
+    }
+    if stored && !args.purge {
+        let (name, folder) = (&args.name, data_dir.display());
+        say(format_args!("its objects stay in {folder}; `portolan down --name {name} --purge` forgets them"));
     }
     Ok(())
 }
 
-async fn take_down(name: &str, run_dir: &RunDir) -> Result<()> {
-    if let Some(up) = run_dir.running()? {
-        up.signal(Signal::SIGTERM);
-        if !up.gone_within(PATIENCE).await {
-            up.end(Duration::ZERO).await;
-        }
+/// Ends an `up` that lives, and waits until it has removed what it made.
+async fn end_up(name: &str, run_dir: &RunDir) -> Result<()> {
+    let Some(holder) = run_dir.holder() else { return Ok(()) };
+    if holder.doing == Doing::Up && !holder.process.end(Signal::SIGTERM, PATIENCE).await {
+        bail!("the process {} of the cluster {name} does not end", holder.process.pid());
     }
-    // A living `up` removed everything itself, the run folder too. What is still there was left by a dead one.
-    if !run_dir.exists() {
-        return Ok(());
+    Ok(())
+}
+
+fn forget(name: &str, folder: &Path) -> Result<()> {
+    let folder_is_gone = data_dir::forget(name, folder)?;
+    say(format_args!("its objects are forgotten: {}", folder.display()));
+    if !folder_is_gone {
+        say(format_args!("the folder holds something else too, and stays: {}", folder.display()));
     }
-    let _claim = run_dir.claim(name)?;
-    if let Some(layout) = run_dir.read_layout()? {
-        remains::remove(&layout, run_dir).await?;
-    }
-    run_dir.remove()
+    Ok(())
+}
+
+fn nothing_runs(name: &str, stored: Option<&Path>) -> Refusal {
+    Refusal::new(match stored {
+        Some(folder) => format!(
+            "no cluster {name} runs here; its objects are in {}: `portolan up --name {name}` starts it again, `portolan down --name {name} --purge` forgets them",
+            folder.display()
+        ),
+        None => format!("no cluster {name} here; `portolan up --name {name}` starts one"),
+    })
 }

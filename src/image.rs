@@ -1,13 +1,17 @@
 //! `portolan image`: the images that Pods run. They are kept on disk beside the cluster's objects, whether it runs or not.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use pods::images::Store;
-use pods::images::store::StoreError;
+use pods::images::store::{Loaded, StoreError};
 
 use crate::cli::{self, ImageAction};
+use crate::data_dir::{self, Owner};
 use crate::preflight;
-use crate::refusal::Refusal;
-use crate::up::data_dir_of;
+use crate::refusal::{Refusal, one_line};
+use crate::stdio::{self, say};
 
 /// Loads, lists and removes images.
 ///
@@ -15,45 +19,103 @@ use crate::up::data_dir_of;
 /// When an archive is none, or an image is not there.
 pub async fn run(args: cli::Image) -> Result<()> {
     preflight::is_root()?;
-    let folder = data_dir_of(&args.name, args.data_dir.as_deref())?.join("images");
-    tokio::task::spawn_blocking(move || act(&folder, args.action)).await?
+    let data_dir = match &args.data_dir {
+        Some(given) => std::path::absolute(given)?,
+        None => data_dir::find(&args.name)?,
+    };
+    tokio::task::spawn_blocking(move || act(&args.name, &data_dir, args.action)).await?
 }
 
-fn act(folder: &std::path::Path, action: ImageAction) -> Result<()> {
-    let store = Store::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+fn act(name: &str, data_dir: &Path, action: ImageAction) -> Result<()> {
     match action {
-        ImageAction::Load { file } => {
-            if !file.is_file() {
-                return Err(Refusal::new(format!("no archive at {}", file.display())).into());
-            }
-            for loaded in store.load(&file).with_context(|| format!("cannot load {}", file.display()))? {
-                println!("loaded {}", loaded.image.names.join(", "));
-            }
-        }
-        ImageAction::List { json } => {
-            let images = store.list()?;
-            if json {
-                println!("{}", serde_json::to_string_pretty(&images)?);
-            } else {
-                println!("{:<52} {:<16} {:>10}", "IMAGE", "ID", "SIZE");
-                for image in &images {
-                    for name in &image.names {
-                        println!("{name:<52} {:<16} {:>10}", short(&image.id), human(image.size));
-                    }
-                }
-            }
-        }
+        ImageAction::Load { file } => load(name, data_dir, &file),
+        ImageAction::List { json } => list(&open(name, data_dir)?, json),
         ImageAction::Rm { image } => {
-            store.remove(&image).map_err(|error| match error {
-                StoreError::Absent(_) | StoreError::InUse(_) | StoreError::BuiltIn(_) | StoreError::Name(_) => {
+            open(name, data_dir)?.remove(&image).map_err(|error| match error {
+                StoreError::Absent(_) | StoreError::BuiltIn(_) | StoreError::Name(_) => {
                     anyhow::Error::from(Refusal::new(format!("{error}; `portolan image list` shows which there are")))
                 }
+                StoreError::InUse(_) => Refusal::new(format!("{error}; delete the Pods that run it first")).into(),
                 error => error.into(),
             })?;
-            println!("removed {image}");
+            say(format_args!("removed {image}"));
+            Ok(())
         }
     }
+}
+
+/// The images of a cluster that is there, running or not: a name misspelt makes no folder.
+fn open(name: &str, data_dir: &Path) -> Result<Store> {
+    if !data_dir::is_kept(data_dir) {
+        return Err(Refusal::new(format!(
+            "no cluster {name} here; `portolan up --name {name}` starts one, and `portolan image --name {name} load FILE` loads images for it"
+        ))
+        .into());
+    }
+    let folder = data_dir.join("images");
+    Store::open(&folder).with_context(|| format!("cannot open {}", folder.display()))
+}
+
+fn load(name: &str, data_dir: &Path, file: &Path) -> Result<()> {
+    let refused = |why: String| {
+        Refusal::new(format!(
+            "{}: {why}; give an archive in a file, of an OCI image layout or from `docker save`",
+            file.display()
+        ))
+    };
+    // Before a folder is made for it.
+    match fs::File::open(file).and_then(|f| f.metadata()) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(refused("it is no file".to_owned()).into()),
+        Err(e) => return Err(refused(e.to_string()).into()),
+    }
+    let is_new = !data_dir::is_kept(data_dir);
+    let kubeconfig = data_dir.join("kubeconfig");
+    if is_new {
+        data_dir::claim(data_dir, &Owner::Cluster { name: name.to_owned(), kubeconfig })?;
+    }
+    let loaded = match open(name, data_dir)?.load(file) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            if is_new {
+                data_dir::forget(name, data_dir)?;
+            }
+            return Err(match error {
+                StoreError::Archive(_) | StoreError::Layer { .. } | StoreError::Name(_) => {
+                    refused(one_line(&error.into())).into()
+                }
+                error => anyhow::Error::from(error).context(format!("cannot load {}", file.display())),
+            });
+        }
+    };
+    for Loaded { image, devices } in loaded {
+        say(format_args!("loaded {}", image.names.join(", ")));
+        if devices > 0 {
+            say(format_args!("  without its {devices} device files: containers have their own"));
+        }
+    }
+    if data_dir != data_dir::find(name)? {
+        data_dir::remember(name, data_dir).context("cannot remember where the images are")?;
+    }
     Ok(())
+}
+
+fn list(store: &Store, json: bool) -> Result<()> {
+    let images = store.list()?;
+    let mut text = String::new();
+    if json {
+        text = serde_json::to_string_pretty(&images)?;
+        text.push('\n');
+    } else {
+        let mut row = |name: &str, id: &str, size: &str| text += &format!("{name:<52} {id:<16} {size:>10}\n");
+        row("IMAGE", "ID", "SIZE");
+        for image in &images {
+            for name in &image.names {
+                row(name, short(&image.id), &human(image.size));
+            }
+        }
+    }
+    Ok(stdio::print(text.as_bytes())?)
 }
 
 /// The first twelve digits of a digest, as other tools show it.

@@ -2,10 +2,12 @@
 //!
 //! In reading order: [`cli`] (the flags), [`layout`] (where everything of a cluster is), [`up`] and [`down`],
 //! [`server`] (the control plane) and [`node_command`] (a node), [`image`]; beside them what they stand on:
-//! [`network`], [`netns`], [`process`], [`preflight`], [`kubeconfig`], [`manifest`], [`control`], [`refusal`].
+//! [`data_dir`] (whose objects lie where), [`run_dir`] (what runs), [`network`], [`netns`], [`process`], [`preflight`], [`kubeconfig`],
+//! [`manifest`], [`control`], [`refusal`], [`stdio`].
 
 pub mod cli;
 pub mod control;
+pub mod data_dir;
 pub mod down;
 pub mod image;
 pub mod kubeconfig;
@@ -17,18 +19,24 @@ pub mod node_command;
 pub mod preflight;
 pub mod process;
 pub mod refusal;
+pub mod run_dir;
 pub mod server;
+pub mod stdio;
 pub mod up;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, Command};
 use crate::control::Request;
 use crate::refusal::Refusal;
+
+/// How long tasks that are left at the end may take to hear of it.
+const LAST_TASKS: Duration = Duration::from_secs(1);
 
 /// Runs the program with its arguments, the program's own name first.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
@@ -39,34 +47,45 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     if arguments.get(1).is_some_and(|a| a == "echo") {
         return ExitCode::from(u8::try_from(pods::echo::main(arguments.into_iter().skip(2))).unwrap_or(1));
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(e) => {
-            // `--help` and `--version` come by this way too, with code 0.
-            let code = if e.use_stderr() { 2 } else { 0 };
-            return if e.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
-        }
+        Err(error) => return unparsed(&error, &arguments),
     };
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = report(&error);
+            let (code, line) = refusal::verdict(&error);
+            if let Some(line) = line {
+                stdio::complain(format_args!("portolan: {line}"));
+            }
             ExitCode::from(code)
         }
     }
 }
 
-/// Prints an error as one line, and says which exit code it has: 2 for what the user can mend.
-fn report(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref::<Refusal>() {
-        Some(refusal) if refusal.is_silent() => 2,
-        Some(_) => {
-            eprintln!("portolan: {error:#}");
-            2
+/// `--help` and `--version`, and what is wrong with the command line.
+fn unparsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    use clap::error::ErrorKind;
+
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = if std::io::stdout().is_terminal() {
+                error.render().ansi().to_string()
+            } else {
+                error.render().to_string()
+            };
+            if stdio::print(text.as_bytes()).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        None => {
-            eprintln!("portolan: {error:#}");
-            1
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            stdio::complain(error.render());
+            ExitCode::from(2)
+        }
+        _ => {
+            let command = Cli::command();
+            let known = |a: &OsString| command.get_subcommands().map(|c| c.get_name()).find(|name| a == name);
+            let subcommand = arguments.iter().skip(1).find_map(known);
+            stdio::complain(format_args!("portolan: {}", refusal::of_usage(error, subcommand)));
+            ExitCode::from(2)
         }
     }
 }
@@ -76,10 +95,17 @@ fn start(cli: Cli) -> anyhow::Result<()> {
         Refusal::new(format!("--log {}: {e}; give a level such as info, or a filter such as dataplane=debug", cli.log))
     })?;
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        // It would be said with `eprintln!`, which panics when nobody reads.
+        .log_internal_errors(false)
+        .init();
     if let Command::Completion { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "portolan", &mut std::io::stdout());
-        return Ok(());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "portolan", &mut script);
+        return Ok(stdio::print(&script)?);
     }
     if let Command::Node(args) = &cli.command
         && let Some(pin) = &args.netns
@@ -88,9 +114,9 @@ fn start(cli: Cli) -> anyhow::Result<()> {
         netns::enter(pin)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match cli.command {
-            Command::Up(args) => up::run(args).await,
+            Command::Up(args) => up::run(args, &cli.log).await,
             Command::Down(args) => down::run(args).await,
             Command::Server(args) => server::run(args).await,
             Command::Node(args) => node_command::run(args).await,
@@ -99,5 +125,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             Command::StartNode(args) => up::ask(&args, Request::StartNode { node: args.node.clone() }).await,
             Command::Completion { .. } => Ok(()),
         }
-    })
+    });
+    runtime.shutdown_timeout(LAST_TASKS);
+    done
 }

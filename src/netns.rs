@@ -1,13 +1,22 @@
 //! Network namespaces with a name, pinned under `/run/netns` as `ip netns` does, so that `ip netns exec` finds them too.
+//!
+//! A name can be anybody's. What we made is known again by the namespace's cookie, a number that the kernel gives no
+//! second namespace until the machine is booted again (`SO_NETNS_COOKIE`, Linux 5.14): it is written down before the
+//! name is taken.
 
 use std::fs::{self, File};
 use std::future::Future;
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use crate::refusal::Refusal;
 
 const ROOT: &str = "/run/netns";
 
@@ -16,50 +25,111 @@ pub fn path(name: &str) -> PathBuf {
     Path::new(ROOT).join(name)
 }
 
-/// Makes a namespace and pins it. Its loopback is down, as the kernel makes it.
+/// Makes a namespace and pins it. Its loopback is down, as the kernel makes it. `note` is given its cookie before
+/// anything bears its name.
 ///
 /// # Errors
 /// When one of that name is there, or the kernel refuses.
-pub fn create(name: &str) -> Result<()> {
+pub fn create(name: &str, note: impl FnOnce(u64) -> Result<()> + Send) -> Result<()> {
+    is_free(name)?;
     fs::create_dir_all(ROOT).with_context(|| format!("cannot make {ROOT}"))?;
     let pin = path(name);
-    File::create_new(&pin).with_context(|| format!("cannot make {}", pin.display()))?;
     // A namespace belongs to a thread until it is pinned: a thread of its own is made for that, and ends.
-    let made = std::thread::scope(|scope| {
-        let pin = &pin;
-        scope.spawn(move || pin_new(pin)).join().map_err(|_| anyhow!("the thread that makes a namespace died"))?
-    });
-    if made.is_err() {
-        // The empty file would stand for a namespace that is not there; what failed above is what matters.
-        let _ = fs::remove_file(&pin);
+    std::thread::scope(|scope| {
+        scope.spawn(|| pin_new(&pin, note)).join().map_err(|_| anyhow!("the thread that makes a namespace died"))?
+    })
+    .with_context(|| format!("cannot make the network namespace {name}"))
+}
+
+/// Refuses a name that somebody has taken.
+///
+/// # Errors
+/// When it is.
+pub fn is_free(name: &str) -> Result<(), Refusal> {
+    let pin = path(name);
+    match fs::symlink_metadata(&pin) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => Err(Refusal::new(format!(
+            "the network namespace {name} is there already ({}), made by somebody else; remove it with `ip netns delete {name}`, or give another --name",
+            pin.display()
+        ))),
     }
-    made.with_context(|| format!("cannot make the network namespace {name}"))
 }
 
-fn pin_new(pin: &Path) -> Result<()> {
+fn pin_new(pin: &Path, note: impl FnOnce(u64) -> Result<()>) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)?;
-    mount(Some("/proc/thread-self/ns/net"), pin, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
-    Ok(())
+    note(own_cookie()?)?;
+    File::create_new(pin).with_context(|| format!("cannot make {}", pin.display()))?;
+    let mounted = mount(Some("/proc/thread-self/ns/net"), pin, None::<&str>, MsFlags::MS_BIND, None::<&str>);
+    if mounted.is_err() {
+        // The empty file would stand for a namespace that is not there; what failed above is what matters.
+        let _ = fs::remove_file(pin);
+    }
+    mounted.context("cannot pin it")
 }
 
-/// Unpins a namespace; it ends with the last process in it. One that is not there is no error.
+/// The cookie of the calling thread's namespace.
+fn own_cookie() -> Result<u64> {
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let mut cookie = 0u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>())?;
+    // SAFETY: the kernel writes at most `length` bytes to `cookie`, which has that many; both outlive the call.
+    let done = unsafe {
+        let value = (&raw mut cookie).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, value, &raw mut length)
+    };
+    if done == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()).context("the kernel gives no SO_NETNS_COOKIE") }
+}
+
+/// The cookie of the namespace that is pinned under a name; `None` where a file without a namespace is.
+fn cookie(pin: &Path) -> Result<Option<u64>> {
+    let read = || {
+        let file = File::open(pin)?;
+        match setns(&file, CloneFlags::CLONE_NEWNET) {
+            Ok(()) => own_cookie().map(Some),
+            // A plain file: its namespace was unmounted, or never mounted.
+            Err(nix::Error::EINVAL) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(read).join().map_err(|_| anyhow!("the thread that looks into a namespace died"))?
+    })
+    .with_context(|| format!("cannot look into {}", pin.display()))
+}
+
+/// Unpins the namespace of this name and cookie; it ends with the last process in it. One that is not there is no error,
+/// and one of the same name that somebody else made is left as it is.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn remove(name: &str) -> Result<()> {
+pub fn remove(name: &str, ours: u64) -> Result<()> {
     let pin = path(name);
     if !pin.exists() {
         return Ok(());
     }
-    match umount2(&pin, MntFlags::MNT_DETACH) {
-        Ok(()) | Err(nix::Error::EINVAL) => {}
-        Err(e) => return Err(e).with_context(|| format!("cannot unmount {}", pin.display())),
+    match cookie(&pin)? {
+        Some(theirs) if theirs != ours => {
+            tracing::warn!(pin = %pin.display(), "left as it is: it was made by somebody else");
+            return Ok(());
+        }
+        Some(_) => match umount2(&pin, MntFlags::MNT_DETACH) {
+            Ok(()) | Err(nix::Error::EINVAL) => {}
+            Err(e) => return Err(e).with_context(|| format!("cannot unmount {}", pin.display())),
+        },
+        // A name that stands for nothing: we were killed between making the file and pinning the namespace on it.
+        None => {}
     }
     match fs::remove_file(&pin) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e).with_context(|| format!("cannot remove {}", pin.display())),
     }
+}
+
+/// What the kernel calls a namespace: its device and inode, the same wherever it is seen.
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
 }
 
 /// Moves the calling thread into a namespace.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::refusal::Refusal;
-use crate::{kubeconfig, preflight, server};
+use crate::{kubeconfig, layout, preflight, server};
 
 /// How often a node renews its lease: the controller gives it up after four of these.
 const LEASE_RENEWAL: Duration = Duration::from_secs(1);
@@ -28,8 +28,15 @@ pub async fn run(args: cli::Node) -> Result<()> {
             .ok_or_else(|| Refusal::new("this machine has no host name; give --name"))?
             .to_lowercase(),
     };
+    let ranges = [("--service-cidr", args.service_cidr), ("--pod-cidr", args.pod_cidr)];
+    layout::check_ranges(&ranges)?;
+    layout::check_service_cidr(args.service_cidr)?;
+    preflight::is_own_address(args.address)?;
     let credentials = kubeconfig::read(&args.kubeconfig).await?;
-    let upstream_dns = if args.upstream_dns.is_empty() { server::machine_resolvers() } else { args.upstream_dns };
+    let upstream_dns = match args.upstream_dns {
+        given if !given.is_empty() || args.no_upstream_dns => given,
+        _ => server::machine_resolvers(),
+    };
     let config = node::Config {
         name,
         address: args.address,
@@ -51,11 +58,13 @@ pub async fn run(args: cli::Node) -> Result<()> {
     };
     let stop = CancellationToken::new();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
     let ends = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
         }
         ends.cancel();
     });

@@ -9,8 +9,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::netns;
+
+/// How long a process that was killed may take to be gone.
+const DEATH: Duration = Duration::from_secs(5);
+
 /// A process: its number, and when it was started (clock ticks since boot, field 22 of `/proc/PID/stat`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessId {
     pid: i32,
     start_time: u64,
@@ -45,13 +50,14 @@ impl ProcessId {
         }
     }
 
-    /// Asks it to end, waits, and ends it if it does not listen.
-    pub async fn end(self, patience: Duration) {
-        self.signal(Signal::SIGTERM);
-        if !self.gone_within(patience).await {
-            self.signal(Signal::SIGKILL);
-            self.gone_within(Duration::from_secs(5)).await;
+    /// Sends a signal, waits, and kills it if it does not listen; whether it is gone.
+    pub async fn end(self, signal: Signal, patience: Duration) -> bool {
+        self.signal(signal);
+        if self.gone_within(patience).await {
+            return true;
         }
+        self.signal(Signal::SIGKILL);
+        self.gone_within(DEATH).await
     }
 
     /// Waits until it is gone, at most so long; whether it is.
@@ -88,6 +94,34 @@ impl ProcessId {
         apiserver::pki::write_private(path, &serde_json::to_string(&self)?)
             .with_context(|| format!("cannot write {}", path.display()))
     }
+}
+
+/// The processes of `portolan node` that run in a pinned network namespace, whether anybody wrote them down or not: an
+/// `up` can be killed between starting a node and writing so.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn nodes_in(pin: &Path) -> Result<Vec<ProcessId>> {
+    let Some(namespace) = netns::identity(pin) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").context("cannot read /proc")? {
+        let Ok(entry) = entry else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        // A process that ends meanwhile is in no namespace any more.
+        if netns::identity(&entry.path().join("ns/net")) == Some(namespace)
+            && is_node(&entry.path())
+            && let Ok(process) = ProcessId::of(pid)
+        {
+            found.push(process);
+        }
+    }
+    Ok(found)
+}
+
+fn is_node(process: &Path) -> bool {
+    let line = fs::read(process.join("cmdline")).unwrap_or_default();
+    let arguments: Vec<&[u8]> = line.split(|b| *b == 0).collect();
+    arguments.get(1) == Some(&b"node".as_slice()) && arguments.contains(&b"--netns".as_slice())
 }
 
 /// When the process of this number was started; `None` where none runs.

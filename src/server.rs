@@ -3,20 +3,22 @@
 mod addons;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use apiserver::pki::{Authority, Subject};
+use apiserver::pki::Authority;
 use ipnet::Ipv4Net;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::layout::Layout;
-use crate::refusal::Refusal;
-use crate::{cli, kubeconfig, preflight, up};
+use crate::data_dir::{self, Owner};
+use crate::layout::{self, Layout};
+use crate::refusal::{Refusal, one_line};
+use crate::stdio::say;
+use crate::{cli, kubeconfig, preflight};
 
 /// The cluster's domain.
 pub const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -25,6 +27,10 @@ const NODE_GRACE: Duration = Duration::from_secs(4);
 /// How long Pods of a node that is gone are waited for before others take their place. Kubernetes waits five minutes by
 /// default; a cluster on one machine, whose network does not fail by itself, need not.
 const EVICTION_AFTER: Duration = Duration::from_secs(2);
+/// What load-balancer addresses a control plane gives out that is told nothing else.
+const DEFAULT_POOL: &str = "172.30.0.200-172.30.0.250";
+/// The cluster's name in kubeconfigs of a control plane that runs alone.
+const CLUSTER_NAME: &str = "portolan";
 
 /// What a control plane is told.
 #[derive(Clone, Debug)]
@@ -63,7 +69,8 @@ impl Settings {
             pod_cidr: layout.pod_cidr,
             node_port_range: layout.node_port_range,
             load_balancer_pool: layout.load_balancer_pool.clone(),
-            dns_relay: Some((SocketAddr::new(layout.gateway.into(), 53), upstream)),
+            // Any port: a name server of the machine's own may have 53 at every address.
+            dns_relay: Some((SocketAddr::new(layout.gateway.into(), 0), upstream)),
         }
     }
 }
@@ -90,8 +97,7 @@ impl ControlPlane {
             .with_context(|| format!("cannot have the keys in {}", data_dir.display()))?;
         let authority = Arc::new(authority);
         let path = data_dir.join("objects.redb");
-        let store =
-            store::Store::open(&path).with_context(|| format!("cannot open the objects in {}", path.display()))?;
+        let store = store::Store::open(&path).map_err(no_objects)?;
         let server = apiserver::Server::start(apiserver::Config {
             store: store.clone(),
             authority: authority.clone(),
@@ -137,14 +143,9 @@ impl ControlPlane {
         &self.authority
     }
 
-    /// Signs an administrator's identity and writes their kubeconfig.
-    ///
-    /// # Errors
-    /// When signing or writing fails.
-    pub fn write_admin_kubeconfig(&self, cluster: &str, server: SocketAddr, path: &Path) -> Result<()> {
-        let admin = Subject::in_group("kubernetes-admin", "system:masters");
-        let identity = self.authority.issue_client(&admin)?;
-        kubeconfig::write(path, cluster, server, self.authority.certificate_pem(), "kubernetes-admin", &identity)
+    /// Where nodes may ask for names outside the cluster, if there is anybody to relay to.
+    pub fn dns_relay(&self) -> Option<SocketAddr> {
+        self.relay.as_ref().and_then(|relay| relay.addresses().first().copied())
     }
 
     /// Waits for it to end by itself, which is an error.
@@ -156,21 +157,39 @@ impl ControlPlane {
         ended.and_then(|()| bail!("the controllers ended by themselves"))
     }
 
-    /// Stops it: requests under way are finished, objects are on disk.
+    /// Stops it: requests under way are finished, objects are on disk. No part is waited for longer than
+    /// [`SHUTDOWN_PATIENCE`].
     pub async fn shutdown(self) {
         self.stop.cancel();
+        let relay = async {
+            if let Some(relay) = self.relay {
+                relay.shutdown().await;
+            }
+        };
         // They were told to stop; an error on the way out changes nothing any more.
-        let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, self.controllers).await;
-        if let Some(relay) = self.relay {
-            relay.shutdown().await;
-        }
-        let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, self.server.shutdown()).await;
-        self.store.close().await;
+        let (controllers, relay) = (within(self.controllers, "controllers"), within(relay, "DNS relay"));
+        let _ = tokio::join!(controllers, relay);
+        within(self.server.shutdown(), "API server").await;
+        within(self.store.close(), "store").await;
     }
 }
 
 /// How long a part may take to stop.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
+async fn within<T>(stopping: impl Future<Output = T>, part: &str) {
+    if tokio::time::timeout(SHUTDOWN_PATIENCE, stopping).await.is_err() {
+        tracing::warn!(part, "does not stop in time, and is left");
+    }
+}
+
+fn no_objects(error: store::OpenError) -> Refusal {
+    let cure = match &error {
+        store::OpenError::Format { .. } => "run the version that wrote it",
+        _ => "end what else has it open, put a copy of it back, or forget it with `portolan down --purge`",
+    };
+    Refusal::new(format!("{}; {cure}", one_line(&error.into())))
+}
 
 /// Starts the relay by which nodes reach the machine's own name servers; none where there is nobody to ask.
 fn start_relay(listen: SocketAddr, upstreams: Vec<SocketAddr>) -> Result<Option<dns::Server>> {
@@ -205,6 +224,14 @@ pub fn machine_resolvers() -> Vec<SocketAddr> {
 /// When it cannot start.
 pub async fn run(args: cli::Server) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let ranges = &args.ranges;
+    layout::check_ranges(&[("--service-cidr", ranges.service_cidr), ("--pod-cidr", ranges.pod_cidr)])?;
+    layout::check_service_cidr(ranges.service_cidr)?;
+    layout::check_pod_cidr(ranges.pod_cidr, 1)?;
+    layout::check_node_ports(ranges.node_port_range)?;
+    let load_balancer_pool = ranges.load_balancer_pool.clone().unwrap_or_else(|| DEFAULT_POOL.to_owned());
+    layout::parse_pool(&load_balancer_pool)?;
     preflight::port_is_free(args.api_address)?;
     let advertise = match (args.advertise_address, args.api_address.ip()) {
         (Some(address), _) => IpAddr::V4(address),
@@ -214,6 +241,9 @@ pub async fn run(args: cli::Server) -> Result<()> {
         }
     };
     let advertise = SocketAddr::new(advertise, args.api_address.port());
+    let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| args.data_dir.join("kubeconfig"));
+    kubeconfig::is_free(&kubeconfig, CLUSTER_NAME)?;
+    data_dir::claim(&args.data_dir, &Owner::Server)?;
     let mut plane = ControlPlane::start(Settings {
         data_dir: args.data_dir.clone(),
         listen: vec![args.api_address],
@@ -221,22 +251,23 @@ pub async fn run(args: cli::Server) -> Result<()> {
         service_cidr: args.ranges.service_cidr,
         pod_cidr: args.ranges.pod_cidr,
         node_port_range: args.ranges.node_port_range,
-        load_balancer_pool: args.ranges.load_balancer_pool.clone(),
+        load_balancer_pool,
         dns_relay: None,
     })
     .await?;
-    let path = args.kubeconfig.unwrap_or_else(|| args.data_dir.join("kubeconfig"));
-    plane.write_admin_kubeconfig("portolan", advertise, &path)?;
-    println!("the server answers at https://{advertise}\nexport KUBECONFIG={}", path.display());
+    kubeconfig::write_admin(plane.authority(), CLUSTER_NAME, advertise, &kubeconfig)?;
+    say(format_args!("the server answers at https://{advertise}\nexport KUBECONFIG={}", kubeconfig.display()));
     for (name, address) in &args.admitted {
         let path = args.data_dir.join(format!("{name}.kubeconfig"));
-        up::admit(plane.authority(), name, (*address).into(), advertise, "portolan", &path)?;
-        println!("{name} may join: portolan node --name {name} --address {address} --kubeconfig {}", path.display());
+        kubeconfig::admit(plane.authority(), name, (*address).into(), advertise, CLUSTER_NAME, &path)?;
+        let path = path.display();
+        say(format_args!("{name} may join: portolan node --name {name} --address {address} --kubeconfig {path}"));
     }
     let ended = tokio::select! {
         ended = plane.ended() => ended,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        _ = hang_up.recv() => Ok(()),
     };
     plane.shutdown().await;
     ended

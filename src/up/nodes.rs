@@ -4,9 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use apiserver::pki::{Authority, Subject};
+use apiserver::pki::Authority;
 use nix::sys::signal::Signal;
 use rtnetlink::Handle;
 use tokio::process::{Child, Command};
@@ -16,14 +17,20 @@ use crate::layout::{Layout, NodePlace};
 use crate::network;
 use crate::process::ProcessId;
 use crate::refusal::Refusal;
+use crate::run_dir::RunDir;
 use crate::up::remains;
-use crate::up::run_dir::RunDir;
+
+/// How long the kernel may take to end a process that was killed.
+const DEATH: Duration = Duration::from_secs(5);
 
 /// The nodes of a running cluster.
 pub struct Nodes {
     layout: Layout,
     run_dir: RunDir,
-    upstream_dns: Vec<SocketAddr>,
+    /// What the nodes log, as `--log` has it.
+    log: String,
+    /// Where the nodes ask for names outside the cluster; nobody, if there is nobody.
+    upstream_dns: Option<SocketAddr>,
     handle: Handle,
     /// One a node that runs, in the order of the layout; a child is kept so that it is reaped when it ends.
     running: Vec<Option<Child>>,
@@ -34,9 +41,10 @@ impl Nodes {
     ///
     /// # Errors
     /// When the kernel gives no netlink socket.
-    pub fn new(layout: Layout, run_dir: RunDir, upstream_dns: Vec<SocketAddr>) -> Result<Self> {
+    pub fn new(layout: Layout, run_dir: RunDir, log: &str) -> Result<Self> {
         let running = layout.nodes.iter().map(|_| None).collect();
-        Ok(Self { handle: network::connect()?, layout, run_dir, upstream_dns, running })
+        let log = log.to_owned();
+        Ok(Self { handle: network::connect()?, layout, run_dir, log, upstream_dns: None, running })
     }
 
     /// Signs each node's identity and writes the kubeconfig with which it joins.
@@ -46,7 +54,8 @@ impl Nodes {
     pub fn admit(&self, authority: &Authority) -> Result<()> {
         for node in &self.layout.nodes {
             let path = self.run_dir.node_kubeconfig(&node.name);
-            admit(authority, &node.name, node.address.into(), self.layout.api_for_nodes(), &self.layout.name, &path)?;
+            let (server, cluster) = (self.layout.api_for_nodes(), &self.layout.name);
+            kubeconfig::admit(authority, &node.name, node.address.into(), server, cluster, &path)?;
         }
         Ok(())
     }
@@ -54,17 +63,22 @@ impl Nodes {
     /// Plugs every node in.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When the kernel refuses one; none is left half-way.
     pub async fn plug_in_all(&self) -> Result<()> {
-        let each = self.layout.nodes.iter().map(|node| network::plug_in(&self.handle, &self.layout, node));
-        futures::future::try_join_all(each).await.map(drop)
+        let each = futures::future::join_all(self.layout.nodes.iter().map(|node| self.plug_in(node)));
+        each.await.into_iter().collect()
+    }
+
+    async fn plug_in(&self, node: &NodePlace) -> Result<()> {
+        network::plug_in(&self.handle, &self.layout, node, |cookie| self.run_dir.write_cookie(&node.name, cookie)).await
     }
 
     /// Starts the process of every node.
     ///
     /// # Errors
     /// When one cannot be started.
-    pub fn start_all(&mut self) -> Result<()> {
+    pub fn start_all(&mut self, upstream_dns: Option<SocketAddr>) -> Result<()> {
+        self.upstream_dns = upstream_dns;
         for index in 0..self.layout.nodes.len() {
             self.running[index] = Some(self.spawn(&self.layout.nodes[index])?);
         }
@@ -96,8 +110,8 @@ impl Nodes {
             bail!(Refusal::new(format!("{name} is stopped already; start it with `portolan start-node {name}`")));
         };
         remains::end_node(&self.layout, &self.run_dir, &node, Signal::SIGKILL).await?;
-        child.wait().await?;
-        network::unplug(&self.handle, &node).await?;
+        tokio::time::timeout(DEATH, child.wait()).await.with_context(|| format!("{name} does not end"))??;
+        remains::unplug(&self.handle, &self.run_dir, &node).await?;
         Ok(format!("{name} is stopped; the cluster will notice by itself"))
     }
 
@@ -108,13 +122,13 @@ impl Nodes {
     pub async fn start(&mut self, name: &str) -> Result<String> {
         let index = self.index(name)?;
         if self.running[index].is_some() {
-            bail!(Refusal::new(format!("{name} runs already")));
+            bail!(Refusal::new(format!("{name} runs already; stop it with `portolan stop-node {name}`")));
         }
         let node = self.layout.nodes[index].clone();
         // A node that ended by itself left its Pods and its cable.
         remains::end_node(&self.layout, &self.run_dir, &node, Signal::SIGKILL).await?;
-        network::unplug(&self.handle, &node).await?;
-        network::plug_in(&self.handle, &self.layout, &node).await?;
+        remains::unplug(&self.handle, &self.run_dir, &node).await?;
+        self.plug_in(&node).await?;
         self.running[index] = Some(self.spawn(&node)?);
         Ok(format!("{name} is started"))
     }
@@ -128,10 +142,12 @@ impl Nodes {
 
     fn spawn(&self, node: &NodePlace) -> Result<Child> {
         let log = self.log(node)?;
-        let program = std::env::current_exe().context("cannot tell where this program is")?;
-        let mut command = Command::new(program);
+        // This very program, also when its file was replaced by another version meanwhile.
+        let mut command = Command::new("/proc/self/exe");
         command
+            .arg0("portolan")
             .arg("node")
+            .args(["--log", &self.log])
             .args(["--name", &node.name, "--zone", &node.zone])
             .args(["--address", &node.address.to_string()])
             .args(["--service-cidr", &self.layout.service_cidr.to_string()])
@@ -143,14 +159,15 @@ impl Nodes {
             .arg("--run-dir")
             .arg(self.run_dir.node_run(&node.name))
             .arg("--cgroup-parent")
-            .arg(format!("portolan/{}/{}", self.layout.name, node.name))
+            .arg(self.layout.cgroup(&node.name))
             .arg("--image-dir")
             .arg(self.layout.data_dir.join("images"))
             .arg("--netns")
             .arg(crate::netns::path(&node.netns));
-        for upstream in &self.upstream_dns {
-            command.args(["--upstream-dns", &upstream.to_string()]);
-        }
+        match self.upstream_dns {
+            Some(upstream) => command.args(["--upstream-dns", &upstream.to_string()]),
+            None => command.arg("--no-upstream-dns"),
+        };
         // A process group of its own, so that a Ctrl-C at the terminal reaches `up` alone, which ends the nodes in order.
         command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("cannot start {}", node.name))?;
@@ -168,22 +185,4 @@ impl Nodes {
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))
     }
-}
-
-/// Signs a node's identity and writes the kubeconfig with which it joins: user `system:node:NAME` in the group
-/// `system:nodes`, as Kubernetes' node authorizer wants it. The same certificate serves the node's own port.
-///
-/// # Errors
-/// When signing or writing fails.
-pub fn admit(
-    authority: &Authority,
-    node: &str,
-    address: std::net::IpAddr,
-    server: SocketAddr,
-    cluster: &str,
-    path: &std::path::Path,
-) -> Result<()> {
-    let user = format!("system:node:{node}");
-    let identity = authority.issue_server(&Subject::in_group(&user, "system:nodes"), &[node], &[address])?;
-    kubeconfig::write(path, cluster, server, authority.certificate_pem(), &user, &identity)
 }

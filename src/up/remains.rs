@@ -1,16 +1,19 @@
-//! Removing what a cluster made, whether its `up` still lives or was killed: everything is found by name.
+//! Removing what a cluster made, whether its `up` still lives or was killed: everything is found by name and known by
+//! its mark.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
+use rtnetlink::Handle;
 
 use crate::layout::{Layout, NodePlace};
-use crate::network;
-use crate::process::ProcessId;
-use crate::up::run_dir::RunDir;
+use crate::process::{ProcessId, nodes_in};
+use crate::run_dir::RunDir;
+use crate::{netns, network};
 
-/// How long a node may take to end before it is ended.
+/// How long a node may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends all nodes of a cluster and removes their Pods, cables and namespaces, and the bridge. What is not there is no
@@ -25,7 +28,10 @@ pub async fn remove(layout: &Layout, run_dir: &RunDir) -> Result<()> {
         first = first.and(ended);
     }
     let handle = network::connect()?;
-    first.and(network::tear_down(&handle, layout).await)
+    for node in &layout.nodes {
+        first = first.and(unplug(&handle, run_dir, node).await);
+    }
+    first.and(network::remove_link(&handle, &layout.bridge, layout.bridge_mac).await)
 }
 
 /// Ends a node's process and its Pods'; its cable and namespace stay.
@@ -34,14 +40,33 @@ pub async fn remove(layout: &Layout, run_dir: &RunDir) -> Result<()> {
 /// When the kernel refuses.
 pub async fn end_node(layout: &Layout, run_dir: &RunDir, node: &NodePlace, signal: Signal) -> Result<()> {
     let file = run_dir.node(&node.name);
-    if let Some(process) = ProcessId::read(&file)? {
-        process.signal(signal);
-        if !process.gone_within(PATIENCE).await {
-            process.end(Duration::ZERO).await;
+    let mut processes: BTreeSet<ProcessId> = nodes_in(&netns::path(&node.netns))?.into_iter().collect();
+    processes.extend(ProcessId::read(&file)?);
+    for process in processes {
+        if !process.end(signal, PATIENCE).await {
+            bail!("the process {} of {} does not end", process.pid(), node.name);
         }
-        std::fs::remove_file(&file)?;
+    }
+    match std::fs::remove_file(&file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(e).with_context(|| format!("cannot remove {}", file.display()));
+        }
+        _ => {}
     }
     let folder = layout.node_dir(&node.name);
-    tokio::task::spawn_blocking(move || pods::cleanup(&folder)).await??;
-    Ok(())
+    tokio::task::spawn_blocking(move || pods::cleanup(&folder))
+        .await?
+        .with_context(|| format!("cannot remove the Pods of {}", node.name))
+}
+
+/// Removes a node's cable and namespace. What is not there is no error.
+///
+/// # Errors
+/// When the kernel refuses.
+pub async fn unplug(handle: &Handle, run_dir: &RunDir, node: &NodePlace) -> Result<()> {
+    network::remove_link(handle, &node.link, node.link_mac).await?;
+    match run_dir.read_cookie(&node.name)? {
+        Some(cookie) => netns::remove(&node.netns, cookie),
+        None => Ok(()),
+    }
 }
