@@ -12,6 +12,9 @@ use crate::clock;
 use crate::resources;
 use crate::verbs::delete::{self, DeleteOptions};
 
+#[cfg(test)]
+mod tests;
+
 /// How long an event is kept; Kubernetes' `--event-ttl`.
 const KEPT: Duration = Duration::from_secs(3600);
 /// How often old ones are looked for.
@@ -53,21 +56,4 @@ fn last_seen(event: &Value) -> Option<i64> {
         text(at(event, "series"), "lastObservedTime"),
     ];
     times.iter().filter_map(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second).max()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::last_seen;
-
-    #[test]
-    fn the_latest_time_counts() {
-        let event = json!({
-            "metadata": { "creationTimestamp": "1970-01-01T00:00:10Z" }, "eventTime": null,
-            "lastTimestamp": "1970-01-01T00:00:30Z", "series": { "lastObservedTime": "1970-01-01T00:00:20.000000Z" },
-        });
-        assert_eq!(last_seen(&event), Some(30));
-        assert_eq!(last_seen(&json!({})), None);
-    }
 }

@@ -10,9 +10,9 @@ use crate::api::Api;
 use crate::authn::Authenticator;
 use crate::authz::{self, Authorizer};
 use crate::identity::User;
+use crate::nodes::Nodes;
 use crate::query::Query;
 use crate::request::RequestInfo;
-use crate::subresources::node::Nodes;
 
 /// How many requests are worked on at a time.
 const IN_FLIGHT: usize = 600;

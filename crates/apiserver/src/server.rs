@@ -21,7 +21,7 @@ use crate::front::Front;
 use crate::handler::Handler;
 use crate::https::{self, ListenError};
 use crate::identity::User;
-use crate::subresources::node::{Nodes, NodesError};
+use crate::nodes::{Nodes, NodesError};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
