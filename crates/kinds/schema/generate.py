@@ -28,6 +28,7 @@ Then, in any order:
     d:JSON   the default, where it is not empty or the field is the key of a list
     g:T      the name of the Go type, where it does not follow from the shape
     e:S      the embedded Go struct in which the field stands, which Go's errors name
+    v:V,V    the values that a string, or each string of a list, may have, with _ for blanks
 """
 import json, pathlib, re, subprocess, sys
 
@@ -133,23 +134,50 @@ class Shapes:
 class Go:
     """The declarations of Go packages: names of types, and tags of fields."""
     STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
+    ENUM = re.compile(r"^// \+enum\b.*\n(?://.*\n)*type (\w+) string", re.M)
+    VALUE = re.compile(r"^\s+(\w+) +(\w+) += +\"([^\"]*)\"", re.M)
+    CONVERTED = re.compile(r"^\s+\w+ += +(\w+)\((?:\"([^\"]*)\"|v1\.(\w+))\)", re.M)
+    ALIASES = {"metav1": META, "v1": CORE, "corev1": CORE}
     FIELD = re.compile(r"^\t(?:(\w+) +)?([\w.*\[\]{}]+)[ \t]+`json:\"([^\"]*)\"", re.M)
 
     def __init__(self):
         self.modules = {"io.k8s.api.": module(API), "io.k8s.apimachinery.": module(MACHINERY)}
         self.packages = {}
+        self.values = {}
+
+    def files(self, path):
+        """The texts of the package with this OpenAPI prefix."""
+        prefix = next(p for p in self.modules if path.startswith(p))
+        folder = self.modules[prefix] / path.removeprefix(prefix).strip(".").replace(".", "/")
+        names = (f for f in sorted(folder.glob("*.go")) if not f.name.endswith("_test.go") and "generated" not in f.name)
+        return [f.read_text() for f in names]
+
+    def constants(self):
+        """The values of the constants of the core package."""
+        return {name: value for text in self.files(CORE) for name, _, value in self.VALUE.findall(text)}
+
+    def enum(self, path, kind):
+        """The values of a type, or of the elements of a list of it, if they are enumerated."""
+        alias, dot, name = kind.lstrip("*[]").rpartition(".")
+        path = self.ALIASES.get(alias) if dot else path + "."
+        if path is None or not name:
+            return None
+        if path not in self.values:
+            texts = self.files(path)
+            enums = {name: [] for text in texts for name in self.ENUM.findall(text)}
+            for text in texts:
+                for _, of, value in self.VALUE.findall(text):
+                    enums.get(of, []).append(value)
+                for of, value, constant in self.CONVERTED.findall(text):
+                    enums.get(of, []).append(self.constants()[constant] if constant else value)
+            self.values[path] = enums
+        return sorted(set(self.values[path].get(name, []))) or None
 
     def package(self, path):
         """{struct: [(Go name, type, tag)]} of the package with this OpenAPI prefix."""
         if path not in self.packages:
-            prefix = next(p for p in self.modules if path.startswith(p))
-            folder = self.modules[prefix] / path.removeprefix(prefix).strip(".").replace(".", "/")
-            structs = {}
-            for file in sorted(folder.glob("*.go")):
-                if not file.name.endswith("_test.go") and "generated" not in file.name:
-                    for name, body in self.STRUCT.findall(file.read_text()):
-                        structs[name] = self.FIELD.findall(body)
-            self.packages[path] = structs
+            texts = self.files(path)
+            self.packages[path] = {name: self.FIELD.findall(body) for text in texts for name, body in self.STRUCT.findall(text)}
         return self.packages[path]
 
     def fields(self, path, struct):
@@ -161,7 +189,7 @@ class Go:
                 where, embedded = path, kind.lstrip("*")
                 if "." in embedded:
                     alias, embedded = embedded.split(".")
-                    where = {"metav1": META, "v1": CORE}[alias]
+                    where = self.ALIASES[alias]
                 if embedded != "TypeMeta":
                     inner = self.fields(where, embedded)
                     found.update({n: (t, o, ".".join(filter(None, [embedded, e]))) for n, (t, o, e) in inner.items()})
@@ -215,7 +243,7 @@ def presence(kind, options, shape):
 
 
 def field_line(owner, name, s, shape, required, default, go, types):
-    kind, options, embedded, printed = go
+    kind, options, embedded, printed, values = go
     words = [name, shape]
     if required:
         words.append("*")
@@ -243,6 +271,8 @@ def field_line(owner, name, s, shape, required, default, go, types):
         words.append("g:" + printed)
     if embedded:
         words.append("e:" + embedded)
+    if values:
+        words.append("v:" + ",".join(values).replace(" ", "_"))
     return " ".join(words)
 
 
@@ -284,7 +314,8 @@ def main():
             shape = shapes.of(s)
             kind, options, embedded = go[field]
             printed = declarations.printed(kind.lstrip("*"), package)
-            print(field_line(name, field, s, shape, field in t.get("required", []), defaults.get((name, field)), (kind, options, embedded, printed), types))
+            known = (kind, options, embedded, printed, declarations.enum(path, kind))
+            print(field_line(name, field, s, shape, field in t.get("required", []), defaults.get((name, field)), known, types))
 
 
 main()

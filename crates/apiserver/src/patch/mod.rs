@@ -4,8 +4,9 @@
 //! ([`Patch::apply`]). What comes out is a document that must still be decoded as its kind
 //! (`body::patched`); [`Patch::undecodable`] words the refusal of one that cannot be.
 //!
-//! In reading order: [`merge`], [`json`], [`strategic`].
+//! In reading order: `merge`, `json`, `strategic`, `conversion`.
 
+mod conversion;
 mod json;
 mod merge;
 mod strategic;
@@ -132,14 +133,18 @@ impl Patch {
         }
     }
 
-    /// 422 for a patched document that cannot be decoded, or not strictly (`why`): a fault for `Status::invalid`
-    /// with empty group, kind and name: ` "" is invalid: patch: Invalid value: "{…}": json: cannot unmarshal …`
-    pub fn undecodable(&self, patched: &Value, why: &str) -> Error {
-        let shown = match &self.operations {
-            Operations::Json(_) | Operations::Merge(_) => patched.to_string(),
-            Operations::Strategic(patch) => go_text::map(patch),
-        };
-        Error::invalid(&Path::new("patch"), shown, why)
+    /// 422 for a patched document of type `kind` that cannot be decoded, or not strictly (`why`): a fault for
+    /// `Status::invalid` with empty group, kind and name:
+    /// ` "" is invalid: patch: Invalid value: "{…}": json: cannot unmarshal …`
+    pub fn undecodable(&self, patched: &Value, kind: &'static Type, why: &str) -> Error {
+        let path = Path::new("patch");
+        match &self.operations {
+            Operations::Json(_) | Operations::Merge(_) => Error::invalid(&path, patched.to_string(), why),
+            Operations::Strategic(patch) => {
+                let why = conversion::fault(patched, kind).unwrap_or_else(|| why.to_owned());
+                Error::invalid(&path, go_text::map(patch), why)
+            }
+        }
     }
 }
 

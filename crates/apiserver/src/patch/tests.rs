@@ -157,12 +157,28 @@ fn strict_validation_finds_faults_of_the_patch_itself() {
 #[test]
 fn a_patched_document_that_cannot_be_decoded_is_shown() {
     let why = "json: cannot unmarshal string into Go struct field ServicePort.spec.ports.port of type int32";
-    let patch = read(&json!({"spec": {"a": 1.0, "b": [null, true, {"c": "d"}]}}), PatchType::Strategic).expect("reads");
-    let fault = patch.undecodable(&json!({}), why).to_string();
-    assert_eq!(fault, format!("patch: Invalid value: \"map[spec:map[a:1 b:[<nil> true map[c:d]]]]\": {why}"));
     let patch = read(&json!({"x": 1}), PatchType::Merge).expect("reads");
-    let fault = patch.undecodable(&json!({"x": 1}), why).to_string();
+    let fault = patch.undecodable(&json!({"x": 1}), service(), why).to_string();
     assert_eq!(fault, format!("patch: Invalid value: \"{{\\\"x\\\":1}}\": {why}"));
+    let patch = read(&json!({"spec": {"a": 1.0, "b": [null, true, {"c": "d"}]}}), PatchType::Strategic).expect("reads");
+    let cases = [
+        (json!({"ports": [{"port": "80"}]}), "unrecognized type: int32"),
+        (json!({"ports": [{"port": 1.5}]}), "cannot convert float64 to int32"),
+        (json!({"type": 5}), "cannot convert int64 to v1.ServiceType"),
+        (json!({"type": true}), "unrecognized type: string"),
+        (json!({"selector": {"a": true}}), "unrecognized type: string"),
+        (json!({"selector": []}), "cannot restore map from slice"),
+        (json!({"ports": {}}), "cannot restore slice from map"),
+        (json!({"ports": [1]}), "cannot restore struct from: int64"),
+        (json!({"ports": [{"targetPort": []}]}), "json: cannot unmarshal array into Go value of type int32"),
+        (json!({}), "strict decoding error: unknown field \"spec.a\""),
+    ];
+    for (spec, words) in cases {
+        let fault = patch
+            .undecodable(&self::spec(spec), service(), "strict decoding error: unknown field \"spec.a\"")
+            .to_string();
+        assert_eq!(fault, format!("patch: Invalid value: \"map[spec:map[a:1 b:[<nil> true map[c:d]]]]\": {words}"));
+    }
 }
 
 #[test]

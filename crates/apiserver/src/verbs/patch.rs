@@ -62,7 +62,10 @@ impl Change {
     /// The document that the patch makes of `old`, decoded.
     pub fn apply(&self, old: &Value) -> Result<Value, Status> {
         let patched = self.patch.apply(old, self.expected.of_type)?;
-        let refused = |why: &str| Status::invalid("", "", "", &[self.patch.undecodable(&patched, why)]);
+        let refused = |why: &str| {
+            let fault = self.patch.undecodable(&patched, self.expected.of_type, why);
+            Status::invalid("", "", "", &[fault])
+        };
         let decoded = body::patched(patched.clone(), &self.expected).map_err(|why| refused(&why))?;
         if self.options.field_validation == FieldValidation::Strict {
             let faults: Vec<String> = self.patch.faults().iter().chain(&decoded.faults).cloned().collect();

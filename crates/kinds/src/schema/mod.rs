@@ -221,6 +221,7 @@ struct Traits {
     default: Option<Value>,
     go_name: Option<&'static str>,
     embedded_in: Option<&'static str>,
+    values: Option<&'static str>,
 }
 
 impl Field {
@@ -259,6 +260,13 @@ impl Field {
     /// What reflection calls the field's type in Go, where it has a name of its own: `v1.Protocol`.
     pub fn go_name(&self) -> Option<&'static str> {
         self.traits.as_ref().and_then(|t| t.go_name)
+    }
+
+    /// The values that OpenAPI enumerates for the string, or for each string of the list; none if it does not.
+    /// (Validation says what is allowed, and in which words it is refused.)
+    pub fn values(&self) -> impl Iterator<Item = String> {
+        let values = self.traits.as_ref().and_then(|t| t.values);
+        values.into_iter().flat_map(|v| v.split(',')).map(|v| v.replace('_', " "))
     }
 
     /// The embedded Go struct in which the field stands: `ProbeHandler`.

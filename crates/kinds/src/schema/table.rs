@@ -118,6 +118,7 @@ impl Reader {
             ("d", json) => traits.default = Some(serde_json::from_str(json).ok()?),
             ("g", name) => traits.go_name = Some(name),
             ("e", name) => traits.embedded_in = Some(name),
+            ("v", values) => traits.values = Some(values),
             _ => return None,
         }
         Some(())

@@ -57,6 +57,9 @@ fn the_facts_of_a_service() {
     assert_eq!(port.field("protocol").and_then(Field::go_name), Some("v1.Protocol"));
     assert_eq!(port.field("nope").map(|f| f.name), None);
     assert_eq!(spec.field("selector").map(Field::relationship), Some(Relationship::Atomic));
+    let types: Vec<String> = spec.field("type").into_iter().flat_map(Field::values).collect();
+    assert_eq!(types, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
+    assert_eq!(spec.field("clusterIP").into_iter().flat_map(Field::values).count(), 0);
     assert_eq!(spec.field("externalIPs").map(Field::relationship), Some(Relationship::Atomic));
 }
 
