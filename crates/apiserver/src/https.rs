@@ -1,7 +1,7 @@
 //! HTTPS: sockets, TLS, connections.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,11 +88,14 @@ pub(crate) fn configure(config: &Config) -> Result<Tls, ListenError> {
         "kubernetes.default.svc",
         "kubernetes.default.svc.cluster.local",
     ];
-    names.extend(config.names.iter().map(String::as_str));
+    let (further_addresses, further_names): (Vec<&String>, Vec<&String>) =
+        config.names.iter().partition(|name| name.parse::<IpAddr>().is_ok());
+    names.extend(further_names.into_iter().map(String::as_str));
     let mut addresses =
         vec![config.advertise, std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
     addresses.extend(config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()));
     addresses.extend(config.service_cidr.hosts().next());
+    addresses.extend(further_addresses.into_iter().filter_map(|address| address.parse::<IpAddr>().ok()));
     addresses.sort_unstable();
     addresses.dedup();
     let identity = config.authority.issue_server(&Subject::alone("kube-apiserver"), &names, &addresses)?;
