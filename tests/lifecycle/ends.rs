@@ -1,0 +1,165 @@
+//! Whatever ends a cluster, and whenever, nothing of it stays; and one that was killed is cleaned away by the next
+//! command, whichever that is.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::host::{Host, SOON, finish_with, refusal, said};
+
+/// A moment's wait is what these tests are about: a start is cut short after a part of the time that it takes.
+fn wait_for_the_moment(part: Duration) {
+    sleep(part);
+}
+
+/// A cluster with Pods on disk, and how long its start takes until they run.
+fn cluster_with_pods(host: &Host) -> Duration {
+    let up = host.up(&[]).ready(host);
+    host.kubectl(&["create", "deployment", "web", "--image=portolan/echo", "--replicas=4"]);
+    host.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    host.succeeds(&["down"]);
+    assert!(up.ended().0.success());
+    let started = Instant::now();
+    let up = host.up(&[]).ready(host);
+    host.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    let takes = started.elapsed();
+    host.succeeds(&["down"]);
+    assert!(up.ended().0.success());
+    host.assert_clean("down");
+    takes
+}
+
+#[test]
+fn each_signal_ends_it_at_any_point_of_its_start() {
+    let Some(host) = Host::isolated() else { return };
+    let takes = cluster_with_pods(&host);
+    let points = 15;
+    for point in 0..points {
+        let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP][point as usize % 3];
+        let part = takes * point / points;
+        let up = host.up(&[]);
+        wait_for_the_moment(part);
+        host.note_groups();
+        up.signal(signal);
+        let told = Instant::now();
+        let (status, out, err) = up.ended();
+        let what = format!("{signal} after {part:?} of {takes:?}");
+        // In its first milliseconds it has nothing yet and is just ended by the signal.
+        let died = out.is_empty() && std::os::unix::process::ExitStatusExt::signal(&status).is_some();
+        assert!(status.success() || died, "{what}: {status}\n{out}{err}");
+        assert_eq!(err, "", "{what}: nothing went wrong on the way out");
+        assert!(told.elapsed() < Duration::from_secs(15), "{what} took {:?}", told.elapsed());
+        host.assert_clean(&what);
+    }
+    // Told twice, it ends once.
+    let up = host.up(&[]).ready(&host);
+    up.signal(Signal::SIGINT);
+    up.signal(Signal::SIGINT);
+    up.signal(Signal::SIGTERM);
+    assert!(up.ended().0.success());
+    host.assert_clean("several signals");
+}
+
+#[test]
+fn down_cleans_up_after_a_kill_at_any_point_of_its_start() {
+    let Some(host) = Host::isolated() else { return };
+    let takes = cluster_with_pods(&host);
+    let points = 12;
+    for point in 1..=points {
+        let part = takes * point / points;
+        let up = host.up(&[]);
+        wait_for_the_moment(part);
+        host.note_groups();
+        up.kill();
+        let what = format!("kill -9 after {part:?} of {takes:?} and down");
+        let output = host.run(&["down"]);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        // So early that there was nothing yet: then down says that nothing runs.
+        let nothing = output.status.code() == Some(2) && err.contains("no cluster portolan runs here");
+        assert!(output.status.success() || nothing, "{what}: {out}{err}");
+        host.assert_clean(&what);
+    }
+}
+
+#[test]
+fn the_next_up_cleans_up_after_a_kill_at_any_point() {
+    let Some(host) = Host::isolated() else { return };
+    let takes = cluster_with_pods(&host);
+    let points = 8;
+    for point in 1..=points {
+        let up = host.up(&[]);
+        wait_for_the_moment(takes * point / points);
+        host.note_groups();
+        up.kill();
+    }
+    let up = host.up(&[]).ready(&host);
+    assert!(up.said().contains("  cleaned   what an earlier run had left"), "{}", up.said());
+    assert_eq!(up.complained(), "");
+    host.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    assert_eq!(host.names("pods").len(), 4, "the same objects");
+    host.succeeds(&["down"]);
+    assert!(up.ended().0.success());
+    host.assert_clean("eight kills, up and down");
+}
+
+#[test]
+fn down_cleans_up_after_everything_was_killed() {
+    let Some(host) = Host::isolated() else { return };
+    let up = host.up(&[]).ready(&host);
+    host.kubectl(&["create", "deployment", "web", "--image=portolan/echo", "--replicas=4"]);
+    host.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    let nodes = host.node_processes("portolan");
+    assert_eq!(nodes.len(), 3);
+    up.kill();
+    for (_, process) in nodes {
+        kill(process, Signal::SIGKILL).unwrap();
+    }
+    assert!(!host.processes().is_empty(), "the Pods go on");
+    host.succeeds(&["down"]);
+    host.assert_clean("kill -9 of up and of its nodes, and down");
+
+    // A node that nobody wrote down: `up` was killed between starting it and that.
+    let up = host.up(&[]).ready(&host);
+    fs::remove_file("/run/portolan/portolan/nodes/node-2.json").unwrap();
+    up.kill();
+    host.succeeds(&["down"]);
+    host.assert_clean("a node that nobody wrote down");
+}
+
+#[test]
+fn commands_that_act_on_a_cluster_at_the_same_time_are_told_of_each_other() {
+    let Some(host) = Host::isolated() else { return };
+    let up = host.up(&[]).ready(&host);
+    let line = host.refused(&["up"]);
+    let pid = up.pid();
+    assert_eq!(
+        line,
+        format!(
+            "the cluster portolan runs already (process {pid}); take it down with `portolan down --name portolan`, or give another --name"
+        )
+    );
+    assert_eq!(refusal("up --detach", &host.run(&["up", "--detach"])), line);
+
+    // A node that does not listen keeps `down` busy for some seconds.
+    let (_, node) = host.node_processes("portolan").remove(0);
+    kill(node, Signal::SIGSTOP).unwrap();
+    up.kill();
+    let mut down = host.command(&["down"]);
+    let down = down.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let pid = down.id();
+    let lock = "/run/portolan/portolan/lock";
+    let has_it = || fs::read_to_string(lock).is_ok_and(|t| t.contains(&format!("\"pid\":{pid}")));
+    testbed::wait_until(SOON, "down has the cluster", has_it).unwrap();
+    let busy = format!("the cluster portolan is being taken down (process {pid}); try again when that is done");
+    for command in [&["down"][..], &["up"], &["up", "--detach"], &["down", "--purge"]] {
+        assert_eq!(host.refused(command), busy, "{command:?}");
+    }
+    assert_eq!(
+        host.refused(&["stop-node", "node-1"]),
+        "the cluster portolan is being taken down; start it with `portolan up --name portolan`"
+    );
+    assert!(said("down", &finish_with(down, "down")).starts_with("the cluster portolan is down"));
+    host.assert_clean("a node that did not listen");
+}

@@ -1,0 +1,11 @@
+//! The life of a cluster: started, ended, killed, started again, beside another one, without its server. Each test runs
+//! the real binary on a machine of its own ([`host`]), on which nothing may be left.
+
+mod host;
+
+mod background;
+mod ends;
+mod loss;
+mod nodes;
+mod side_by_side;
+mod starts;
