@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, Pod, VolumeMount};
 
 use super::identity;
 use super::specification::SpecificationError;
@@ -108,11 +108,16 @@ fn unsupported(pod: &Pod, container: &Container) -> Option<&'static str> {
         ("shareProcessNamespace", spec.share_process_namespace == Some(true)),
         ("hostUsers: false", spec.host_users == Some(false)),
         ("runtimeClassName", spec.runtime_class_name.is_some()),
+        ("hostPort", spec.host_network != Some(true) && container.ports.iter().flatten().any(has_host_port)),
         ("volumeDevices", container.volume_devices.as_ref().is_some_and(|d| !d.is_empty())),
         ("procMount: Unmasked", own.is_some_and(|s| s.proc_mount.as_deref() == Some("Unmasked"))),
         ("a seccompProfile of the type Localhost", seccomp(pod, container) == Some("Localhost")),
     ];
     asked.into_iter().find(|(_, is)| *is).map(|(name, _)| name)
+}
+
+fn has_host_port(port: &ContainerPort) -> bool {
+    port.host_port.is_some_and(|number| number != 0)
 }
 
 /// The container's own choice before the image's; SIGTERM where neither says one.

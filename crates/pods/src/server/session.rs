@@ -9,7 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::frames::{self, Protocol, STDERR, STDOUT, Said};
 use crate::bundle::ExecRequest;
@@ -62,7 +64,9 @@ where
     let farewell = async {
         if let Ok(mut sink) = writer.await {
             // The same.
-            let _gone = sink.send(Message::Close(None)).await;
+            // Without the code of a normal end, clients take it for a connection that broke (RFC 6455, 7.4.1).
+            let end = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+            let _gone = sink.send(Message::Close(Some(end))).await;
             while stream.next().await.is_some_and(|message| message.is_ok()) {}
         }
     };

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, PodStatus, Secret};
 use parking_lot::Mutex;
 use pods::PodRuntime;
 use pods::config::{Config, Limits, Timing};
-use pods::sources::{ServiceAddress, Sources, Unavailable};
+use pods::sources::{ServiceAddress, Sources, Token, TokenRequest, Unavailable};
 use pods::updates::{PodEvent, StatusChange, Statuses};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -40,6 +41,12 @@ impl Sources for Objects {
     fn secret(&self, _: &str, name: &str) -> BoxFuture<'_, Result<Option<Secret>, Unavailable>> {
         let found = self.secrets.lock().get(name).cloned();
         async move { Ok(found) }.boxed()
+    }
+
+    fn token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Token, Unavailable>> {
+        let token = format!("{}/{} of {}", request.service_account, request.pod_uid, request.namespace);
+        let expires_at = Timestamp::now() + Duration::from_secs(request.expiration_seconds.unsigned_abs());
+        async move { Ok(Token { token, expires_at }) }.boxed()
     }
 
     fn services(&self, _: &str) -> Vec<ServiceAddress> {

@@ -42,11 +42,12 @@ fn every_kind_of_volume() {
             {"name": "cm", "configMap": {"name": "cm"}}, {"name": "s", "secret": {"secretName": "s"}},
             {"name": "down", "downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}},
             {"name": "all", "projected": {"sources": [
-                {"configMap": {"name": "cm", "items": [{"key": "other", "path": "o"}]}}, {"secret": {"name": "s"}}]}},
+                {"configMap": {"name": "cm", "items": [{"key": "other", "path": "o"}]}}, {"secret": {"name": "s"}},
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}}]}},
             {"name": "empty", "emptyDir": {}}, {"name": "mem", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
             {"name": "host", "hostPath": {"path": host.to_str().unwrap()}}
         ]);
-        let script = "cat /cm/key /etc/app/key.conf /s/password /down/name /all/o /all/password /host/file | tr '\\n' ' '; echo; \
+        let script = "cat /cm/key /etc/app/key.conf /s/password /down/name /all/o /all/password /all/token /host/file | tr '\\n' ' '; echo; \
             echo x > /cm/new; echo x > /host/new; echo x > /empty/new; echo y > /deep/new; cat /empty/a/b/new; \
             df -k /mem | tail -1 | awk '{print $2}'; stat -c %a /empty /mem; true";
         let spec = json!({"volumes": volumes});
@@ -54,7 +55,11 @@ fn every_kind_of_volume() {
         let lines: Vec<&str> = text.lines().collect();
         let (refused, shown): (Vec<&str>, Vec<&str>) = lines.iter().partition(|l| l.contains("Read-only file system"));
         assert_eq!(refused.len(), 2, "{text}");
-        assert_eq!(shown, ["oneonehunterpod-aohunterof the node", "y", "1024", "777", "777"], "{text}");
+        assert_eq!(
+            shown,
+            ["oneonehunterpod-aohunterdefault/a of defaultof the node", "y", "1024", "777", "777"],
+            "{text}"
+        );
         assert_eq!(std::fs::read_dir(&host).unwrap().count(), 1);
     });
 }

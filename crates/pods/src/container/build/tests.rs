@@ -136,6 +136,11 @@ fn what_is_refused() {
             mount("host", json!({"mountPropagation": "Bidirectional"})),
             "mountPropagation other than None is not supported by this node",
         ),
+        (
+            none(),
+            json!({"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}),
+            "hostPort is not supported by this node",
+        ),
         (json!({"hostPID": true}), json!({"name": "c"}), "hostPID is not supported by this node"),
         (
             json!({"securityContext": {"seccompProfile": {"type": "Localhost"}}}),
@@ -146,6 +151,8 @@ fn what_is_refused() {
     for (spec, container, message) in cases {
         assert_eq!(build(spec, container, &image()).unwrap_err().to_string(), message);
     }
+    let on_node = json!({"hostNetwork": true});
+    assert!(build(on_node, json!({"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}), &image()).is_ok());
     let profile = json!({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}});
     assert!(build(profile, json!({"name": "c"}), &image()).unwrap().process.confined);
 }
