@@ -229,13 +229,28 @@ mod properties {
 
     use super::*;
 
+    /// Equality, but for the last digits of numbers that serde_json reads less exactly.
+    fn alike(a: &Value, b: &Value) -> bool {
+        match (a, b) {
+            (Value::Number(a), Value::Number(b)) => {
+                let (a, b) = (a.as_f64().expect("a number"), b.as_f64().expect("a number"));
+                (a - b).abs() <= a.abs() * 1e-12
+            }
+            (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
+            (Value::Object(a), Value::Object(b)) => {
+                a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| alike(a, b)))
+            }
+            _ => a == b,
+        }
+    }
+
     proptest! {
         #[test]
         fn json_agrees_with_serde_json(text in r#"[\[\]{}:,"a1 .e+\\u0-]{0,30}|\{"a":[0-9.e-]{0,6},"b":"[^"\\\x00-\x1f]{0,8}"\}"#) {
             let theirs = serde_json::from_str::<Value>(&text);
             let ours = json::parse(text.as_bytes());
             match (&ours, &theirs) {
-                (Ok(ours), Ok(theirs)) => prop_assert_eq!(&ours.value, theirs),
+                (Ok(ours), Ok(theirs)) => prop_assert!(alike(&ours.value, theirs), "{} {}", ours.value, theirs),
                 // serde_json refuses lone surrogates and numbers that no f64 holds.
                 (Ok(_), Err(_)) => prop_assert!(text.contains("\\u") || text.contains('e')),
                 (Err(error), Ok(_)) => prop_assert!(false, "{}", error),

@@ -59,6 +59,7 @@ impl FieldSelector {
                 terms.push(Term { field: field.into(), value: value.into(), equal: operator != "!=" });
             }
         }
+        terms.sort_by_cached_key(Term::to_string);
         Ok(Self { terms: terms.into() })
     }
 
@@ -95,14 +96,20 @@ impl fmt::Display for FieldSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, term) in self.terms.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
-            let operator = if term.equal { "=" } else { "!=" };
-            write!(f, "{comma}{}{operator}", term.field)?;
-            for c in term.value.chars() {
-                if matches!(c, '\\' | ',' | '=') {
-                    f.write_str("\\")?;
-                }
-                write!(f, "{c}")?;
+            write!(f, "{comma}{term}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.field, if self.equal { "=" } else { "!=" })?;
+        for c in self.value.chars() {
+            if matches!(c, '\\' | ',' | '=') {
+                f.write_str("\\")?;
             }
+            write!(f, "{c}")?;
         }
         Ok(())
     }
