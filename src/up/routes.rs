@@ -29,7 +29,8 @@ pub async fn keep(
     ready: watch::Sender<Vec<String>>,
     stop: CancellationToken,
 ) -> Result<()> {
-    let mut routes = Routes::read(network::connect()?).await?;
+    // The bridge by which they go was made by this process.
+    let mut routes = Routes::new(network::connect()?);
     let mut changes = std::pin::pin!(follow(Api::<views::Node>::all(client), Default::default()));
     let mut nodes: BTreeMap<String, Place> = BTreeMap::new();
     let mut synced = false;

@@ -32,6 +32,12 @@ pub struct Routes {
 }
 
 impl Routes {
+    /// None set yet, where no earlier process can have set any. Others' routes, of another cluster's `up` in the same
+    /// namespace say, are left alone.
+    pub fn new(handle: Handle) -> Self {
+        Self { handle, held: BTreeMap::new() }
+    }
+
     /// Reads the routes that an earlier process set.
     ///
     /// # Errors
