@@ -39,6 +39,8 @@ pub struct Found {
     pub(crate) container: String,
     /// The last start that has a log.
     pub(crate) attempt: Option<u32>,
+    /// The last one that ended before it, or that waits to be followed by another.
+    pub(crate) previous: Option<u32>,
     /// Its first process, while it runs.
     pub(crate) process: Option<ProcessId>,
 }
@@ -229,6 +231,7 @@ impl PodRuntime {
             dir: view.dir.clone(),
             container: container.to_owned(),
             attempt: seen.attempt,
+            previous: seen.previous,
             process: seen.process.clone(),
         })
     }

@@ -106,6 +106,7 @@ impl Worker {
             self.spawn(hook);
         }
         self.watch(name, &running);
+        tracing::info!(pod = spec::full_name(&self.pod), container = name, attempt, pid = running.process.pid, "runs");
         let state = self.state.container_mut(name);
         state.starts = attempt + 1;
         state.begun = true;
@@ -154,7 +155,10 @@ impl Worker {
         if let (Now::Running(running), Ok(dir)) = (&state.now, dir)
             && running.attempt == attempt
         {
-            state.now = Now::Ended(finish::ended(&container, &dir, running, record.as_deref()));
+            let ended = finish::ended(&container, &dir, running, record.as_deref());
+            let pod = spec::full_name(&self.pod);
+            tracing::info!(pod, container = name, attempt, code = ended.code, reason = ended.reason, "ended");
+            state.now = Now::Ended(ended);
         }
         self.tell_backoff(name);
     }

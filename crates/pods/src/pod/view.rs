@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 
+use super::plan::{self, Next};
 use super::state::{Now, State};
+use crate::config::Timing;
 use crate::layout::PodDir;
 use crate::process::ProcessId;
+use crate::spec;
 
 /// Shared with the worker, which keeps it current.
 pub type Shared = Arc<Mutex<View>>;
@@ -30,22 +34,29 @@ pub struct View {
 pub struct Seen {
     /// The last start that has a log.
     pub attempt: Option<u32>,
+    /// The last one that ended, apart from one that is the container's end for good.
+    pub previous: Option<u32>,
     /// Its first process, while it runs.
     pub process: Option<ProcessId>,
 }
 
 impl View {
     /// Takes over what has become of the containers.
-    pub fn update(&mut self, state: &State) {
-        let seen = |container: &super::state::ContainerState| Seen {
-            attempt: container.starts.checked_sub(1),
-            process: match &container.now {
-                Now::Running(running) => Some(running.process.clone()),
+    pub fn update(&mut self, pod: &Pod, state: &State, timing: &Timing) {
+        for (role, container) in spec::containers(pod) {
+            let of = state.container(&container.name);
+            let attempt = of.starts.checked_sub(1);
+            let waits = match of.now {
+                Now::Ended(_) => plan::next(pod, role, &of, timing) != Next::Stay,
+                Now::Waiting(_) | Now::Starting => true,
+                Now::Running(_) => false,
+            };
+            let previous = if waits { attempt } else { attempt.and_then(|a| a.checked_sub(1)) };
+            let process = match of.now {
+                Now::Running(running) => Some(running.process),
                 _ => None,
-            },
-        };
-        for (name, container) in &state.containers {
-            self.containers.insert(name.clone(), seen(container));
+            };
+            self.containers.insert(container.name.clone(), Seen { attempt, previous, process });
         }
     }
 }

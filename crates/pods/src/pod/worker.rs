@@ -303,7 +303,7 @@ impl Worker {
 
     /// Says what has changed.
     fn report(&mut self) {
-        self.view.lock().update(&self.state);
+        self.view.lock().update(&self.pod, &self.state, &self.host.config.timing);
         let before = self.before();
         let host_ip = self.host.config.node_ip.to_string();
         let now = Timestamp::now();

@@ -29,7 +29,7 @@ pub fn answer(runtime: &PodRuntime, asked: &route::Logs) -> Response<Body> {
             let message = format!("container {container:?} in pod {pod:?} is waiting to start: ContainerCreating");
             return refuse(StatusCode::BAD_REQUEST, message);
         }
-        (true, attempt) => match attempt.and_then(|a| a.checked_sub(1)) {
+        (true, _) => match found.previous {
             Some(previous) => previous,
             None => {
                 let message = format!("previous terminated container {container:?} in pod {pod:?} not found");
