@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -113,8 +113,7 @@ pub struct Cache<K> {
     objects: RwLock<Objects<K>>,
     progress: watch::Sender<Progress>,
     building: Mutex<BTreeMap<Key, Arc<K>>>,
-    registering: Mutex<Vec<Handler<K>>>,
-    handlers: OnceLock<Vec<Handler<K>>>,
+    handlers: RwLock<Vec<Handler<K>>>,
 }
 
 struct Objects<K> {
@@ -131,17 +130,21 @@ impl<K: Cached> Default for Cache<K> {
             objects: RwLock::new(Objects { by_key: BTreeMap::new(), by_index: HashMap::new() }),
             progress: watch::Sender::new(Progress::default()),
             building: Mutex::new(BTreeMap::new()),
-            registering: Mutex::new(Vec::new()),
-            handlers: OnceLock::new(),
+            handlers: RwLock::new(Vec::new()),
         }
     }
 }
 
 impl<K: Cached> Cache<K> {
-    /// Has a handler told of every change from the first list on. Handlers must be quick: they run on the watch's task.
-    /// All are registered before the watch begins; a later one is never called.
+    /// Has a handler told of every change from now on. Handlers must be quick, for they run on the watch's task, and
+    /// must not register others.
     pub fn on_change(&self, handler: impl Fn(&Delta<'_, K>) + Send + Sync + 'static) {
-        self.registering.lock().push(Box::new(handler));
+        self.handlers.write().push(Box::new(handler));
+    }
+
+    /// Forgets all handlers. They hold what holds the cache, so that nothing of them would ever be freed otherwise.
+    pub fn close(&self) {
+        self.handlers.write().clear();
     }
 
     /// The object of this name.
@@ -213,8 +216,7 @@ impl<K: Cached> Cache<K> {
 
     fn tell(&self, old: Option<&Arc<K>>, new: Option<&Arc<K>>) {
         let Some(latest) = new.or(old) else { return };
-        let handlers = self.handlers.get_or_init(|| std::mem::take(&mut *self.registering.lock()));
-        for handler in handlers {
+        for handler in self.handlers.read().iter() {
             handler(&Delta { old, new, latest });
         }
     }

@@ -65,6 +65,21 @@ impl Caches {
         follow(&self.root_cas, client, root_cas, tasks, stop);
     }
 
+    /// Lets go of all handlers, when the controllers have ended.
+    pub fn close(&self) {
+        self.namespaces.close();
+        self.nodes.close();
+        self.leases.close();
+        self.pods.close();
+        self.services.close();
+        self.endpoints.close();
+        self.slices.close();
+        self.replica_sets.close();
+        self.deployments.close();
+        self.service_accounts.close();
+        self.root_cas.close();
+    }
+
     /// Waits until all are complete for the first time.
     pub async fn synced(&self) {
         tokio::join!(

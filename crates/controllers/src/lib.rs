@@ -7,7 +7,7 @@
 //! - [`objects`]: what is kept of each object; [`selector`]: which labels are selected.
 //! - [`cache`]: all objects of a kind, fed by [`reflect`], one watch a kind for all controllers.
 //! - [`queue`]: keys that wait for work.
-//! - [`change`]: what a plan wants done; [`write`] does it, [`events`] tells of it.
+//! - [`change`]: what a plan wants done; [`mod@write`] does it, [`events`] tells of it.
 //! - [`claim`]: which objects an owner controls; [`services`]: what a Service says of its endpoints, and
 //!   [`trigger_time`] since when a change of them waits.
 //! - [`run()`] runs them all.

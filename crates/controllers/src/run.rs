@@ -65,5 +65,6 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
         tracing::warn!("the controllers did not end in time");
     }
+    context.caches.close();
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Changes applied to the server, and what only the server itself can say.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
@@ -9,6 +10,7 @@ use kube::core::Request;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::change::{Act, Change, Part, Resource};
 use crate::objects::Meta;
@@ -59,10 +61,14 @@ pub enum WriteError {
     Request(#[source] Box<kube::Error>),
 }
 
+/// How many requests are under way at a time, of all controllers: a server turns away who asks for too much at once.
+const AT_ONCE: usize = 128;
+
 /// Applies changes.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
+    turns: Arc<Semaphore>,
 }
 
 #[derive(Deserialize, Default)]
@@ -74,7 +80,7 @@ struct Answer {
 impl Writer {
     /// A writer that speaks through this client.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// Makes one change.
@@ -120,6 +126,8 @@ impl Writer {
 
     async fn ask<T: DeserializeOwned>(&self, request: BuiltRequest) -> Result<T, WriteError> {
         let request = request.map_err(|error| WriteError::Request(Box::new(kube::Error::BuildRequest(error))))?;
+        // The semaphore is never closed.
+        let _turn = self.turns.acquire().await.ok();
         match tokio::time::timeout(TIMEOUT, self.client.request::<T>(request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(classify(error)),

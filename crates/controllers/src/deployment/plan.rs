@@ -78,7 +78,8 @@ impl<'a> Rollout<'a> {
         self.conditions.pause(deployment);
         self.make_current();
         let paused = deployment.spec.paused.unwrap_or(false);
-        if paused || self.is_resized() {
+        // Who recreates gives all sizes at once anyway.
+        if paused || (rolls(deployment) && self.is_resized()) {
             self.resize();
             if paused {
                 self.discard_history();
@@ -150,7 +151,8 @@ impl<'a> Rollout<'a> {
                 (new, 1) => new.iter_mut().chain(&mut self.old).find(|set| set.replicas > 0),
                 _ => self.old.iter_mut().find(|set| set.created() == newest),
             };
-            if let Some(set) = only.filter(|set| set.replicas != bounds.replicas) {
+            if let Some(set) = only {
+                // Noted even where the size is right already: else it would look resized for ever.
                 set.scale(bounds.replicas, bounds);
             }
             return;

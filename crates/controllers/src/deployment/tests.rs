@@ -336,6 +336,22 @@ fn a_change_of_size_in_the_middle_is_shared_out() {
     assert_eq!(sizes, [("v1", 13), ("v2", 13), ("v3", 7)].map(|(v, n)| (v.to_owned(), n)).into());
 }
 
+#[test]
+fn a_resize_to_the_size_that_it_has_does_not_hold_a_rollout_up() {
+    // The only ReplicaSet that has Pods is an old one, and has as many as are wanted by now.
+    let mut world = world(4, json!({}));
+    settle(&mut world);
+    image(&mut world, "v2");
+    drive(&mut world);
+    for set in world.all::<ReplicaSet>() {
+        let size = if history_of(&set) == "v1" { 3 } else { 0 };
+        world.edit(REPLICA_SETS, &Key::of(&*set), |s| s["spec"]["replicas"] = json!(size));
+    }
+    world.edit(DEPLOYMENTS, &key(), |d| d["spec"]["replicas"] = json!(3));
+    settle(&mut world);
+    assert_eq!(history(&world), [row("v1", 0, "1"), row("v2", 3, "2")]);
+}
+
 fn history_of(set: &ReplicaSet) -> String {
     set.spec.template.value()["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
 }
@@ -370,10 +386,11 @@ proptest! {
 
     /// Over any history of images, pauses and Pods, with every controller acting whenever it likes on whatever it knows:
     /// the sizes never add up to more than may be, and no step of a controller takes available Pods below what must be
-    /// available (or below what there was, if that was less already). And in the end everything is as asked for.
+    /// available (or below what there was, if that was less already). Where ready Pods fail by themselves the latter
+    /// cannot be: one may fail after it was decided that another can go. In the end everything is as asked for.
     #[test]
     fn a_rollout_stays_within_its_bounds(
-        steps in prop::collection::vec(step(), 1..150), replicas in 1..9_i32, surge in 0..4_i32, unavailable in 0..4_i32,
+        steps in prop::collection::vec(step(), 1..150), replicas in 1..9_i32, surge in 0..4_i32, unavailable in 0..4_i32, fail in any::<bool>(),
     ) {
         let rolling = json!({"maxSurge": surge, "maxUnavailable": unavailable.max(i32::from(surge == 0))});
         let mut world = world(replicas, json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}));
@@ -386,7 +403,7 @@ proptest! {
                 Step::Image(version) => image(&mut world, &format!("v{version}")),
                 Step::Pause(paused) => world.edit(DEPLOYMENTS, &key(), |d| d["spec"]["paused"] = json!(paused)),
                 Step::Run(i, ready) => {
-                    let pod = &pods[i % pods.len().max(1)..].first();
+                    let pod = pods[i % pods.len().max(1)..].first().filter(|pod| fail || *ready || !pod.ready());
                     pod.iter().for_each(|pod| replicasets::run_pod(&mut world, pod, *ready));
                 }
                 Step::Gone(i) => {
@@ -403,7 +420,7 @@ proptest! {
             }
             let sizes: i32 = world.all::<ReplicaSet>().iter().map(|set| set.replicas()).sum();
             prop_assert!(sizes <= bounds.most(), "{sizes} Pods wanted, at most {}", bounds.most());
-            if matches!(step, Step::Deployment | Step::Set(_)) {
+            if !fail && matches!(step, Step::Deployment | Step::Set(_)) {
                 let after = available(&world);
                 prop_assert!(after >= before.min(bounds.least()), "{before} -> {after}, least {}", bounds.least());
             }

@@ -70,21 +70,35 @@ async fn sync(context: Arc<Context>, key: Key) -> Result<Outcome, WriteError> {
     let related = related(&context, &set);
     let now = Timestamp::now();
     let plan = plan::plan(&Snapshot { set: &set, active: &active, related: &related, now });
+    let left = plan::survivors(&active, &plan);
+    let terminating = terminating + plan.delete.len();
+    if !plan.delete.is_empty() {
+        let announced = plan::announce(&set, &plan::status(&set, &left, terminating, None, now));
+        if !written(context.apply(&announced).await)? {
+            return Ok(Outcome::Done);
+        }
+    }
     let managed = manage(&context, &set, &plan).await;
     let failure = managed.as_ref().err().map(|error| Failure {
         reason: if plan.create > 0 { "FailedCreate" } else { "FailedDelete" },
         message: error.to_string(),
     });
-    if let Some(change) = plan::status(&set, &active, terminating, failure.as_ref(), now) {
-        match context.apply(&change).await {
-            Ok(_) => {}
-            // It was deleted meanwhile.
-            Err(WriteError::NotFound(_)) => return Ok(Outcome::Done),
-            Err(error) => return Err(error),
-        }
+    let Some(set) = context.caches.replica_sets.get(&key.namespace, &key.name) else { return Ok(Outcome::Done) };
+    let status = plan::status(&set, &left, terminating, failure.as_ref(), now);
+    if status != set.status && !written(context.apply(&plan::write(&set, &status)).await)? {
+        return Ok(Outcome::Done);
     }
     managed?;
-    Ok(plan::next_available(&set, &active, now).map_or(Outcome::Done, Outcome::After))
+    Ok(plan::next_available(&set, &left, now).map_or(Outcome::Done, Outcome::After))
+}
+
+/// Whether a status was written: not if the ReplicaSet was deleted meanwhile.
+fn written(result: Result<Written, WriteError>) -> Result<bool, WriteError> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(WriteError::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The Pods that it controls, and those that it might.

@@ -94,6 +94,12 @@ fn logarithm(nanoseconds: i128) -> i64 {
     if nanoseconds <= 0 { -1 } else { i64::from(nanoseconds.ilog2()) }
 }
 
+/// The Pods that are left when a plan is carried out.
+pub fn survivors(active: &[Arc<Pod>], plan: &Plan) -> Vec<Arc<Pod>> {
+    let goes = |pod: &Arc<Pod>| plan.delete.iter().any(|change| change.name == pod.name());
+    active.iter().filter(|pod| !goes(pod)).cloned().collect()
+}
+
 /// The change that makes one more Pod.
 pub fn new_pod(set: &ReplicaSet) -> Change {
     let template = set.spec.template.value();
@@ -120,20 +126,19 @@ pub struct Failure {
     pub message: String,
 }
 
-/// The change of the status, if it is not what it should be. `active` are the active Pods that the ReplicaSet has,
-/// `terminating` how many are ending.
+/// What the status should say. `active` are the active Pods that the ReplicaSet has, `terminating` how many are ending.
 pub fn status(
     set: &ReplicaSet,
     active: &[Arc<Pod>],
     terminating: usize,
     failure: Option<&Failure>,
     now: Timestamp,
-) -> Option<Change> {
+) -> ReplicaSetStatus {
     let labels = set.spec.template.labels();
     let has_all = |pod: &Pod| labels.iter().all(|(key, value)| pod.label(key) == Some(value));
     let min_ready = set.spec.min_ready_seconds.unwrap_or(0);
     let count = |pass: &dyn Fn(&Pod) -> bool| number(active.iter().filter(|pod| pass(pod)).count());
-    let wanted = ReplicaSetStatus {
+    ReplicaSetStatus {
         replicas: number(active.len()),
         fully_labeled_replicas: count(&has_all),
         ready_replicas: count(&Pod::ready),
@@ -141,11 +146,21 @@ pub fn status(
         terminating_replicas: Some(number(terminating)),
         observed_generation: set.metadata.generation.unwrap_or(0),
         conditions: conditions(&set.status, failure, now),
-    };
-    (wanted != set.status).then(|| {
-        let patch: Value = json!({"metadata": {"uid": set.uid()}, "status": document(&wanted)});
-        Change::merge(REPLICA_SETS, set, Part::Status, patch)
-    })
+    }
+}
+
+/// The change that makes the status so.
+pub fn write(set: &ReplicaSet, status: &ReplicaSetStatus) -> Change {
+    let patch: Value = json!({"metadata": {"uid": set.uid()}, "status": document(status)});
+    Change::merge(REPLICA_SETS, set, Part::Status, patch)
+}
+
+/// The change that says, before Pods are deleted, what will be left of them: only if nobody has changed the ReplicaSet
+/// meanwhile. A Deployment counts on what the status says to be available, and scales only the version that it has read.
+/// So either it knows of the deletion, or the deletion is given up and planned again from the new size.
+pub fn announce(set: &ReplicaSet, status: &ReplicaSetStatus) -> Change {
+    let patch = json!({"metadata": {"resourceVersion": set.resource_version()}, "status": document(status)});
+    Change::merge(REPLICA_SETS, set, Part::Status, patch)
 }
 
 /// A status as a patch. Counts of zero are not written, as Kubernetes does not write them; nor are empty lists.

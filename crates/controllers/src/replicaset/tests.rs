@@ -26,12 +26,19 @@ pub(crate) fn drive(world: &mut World, key: &Key) -> Plan {
     let (active, ended): (Vec<_>, Vec<_>) = claims(world).owned.into_iter().partition(|pod| pod.active());
     let terminating = ended.iter().filter(|pod| pod.deleting() && !pod.terminal()).count();
     let plan = plan(&Snapshot { set: &set, active: &active, related: &active, now: world.now });
+    let left = survivors(&active, &plan);
+    let wanted = status(&set, &left, terminating + plan.delete.len(), None, world.now);
+    if !plan.delete.is_empty() {
+        let set = world.get::<ReplicaSet>(&key.namespace, &key.name).unwrap();
+        world.apply(&announce(&set, &wanted)).unwrap();
+    }
     for _ in 0..plan.create {
         world.apply(&new_pod(&set)).unwrap();
     }
     world.apply_all(&plan.delete);
-    if let Some(change) = status(&set, &active, terminating, None, world.now) {
-        world.apply(&change).unwrap();
+    let set = world.get::<ReplicaSet>(&key.namespace, &key.name).unwrap();
+    if wanted != set.status {
+        world.apply(&write(&set, &wanted)).unwrap();
     }
     plan
 }
@@ -122,18 +129,31 @@ use std::time::Duration;
 
 #[test]
 fn a_failure_is_a_condition_until_it_is_over() {
-    let (world, _) = world(1);
-    let mut set = (*world.get::<ReplicaSet>("shop", "web").unwrap()).clone();
+    let (mut world, key) = world(1);
+    let get = |world: &World| world.get::<ReplicaSet>("shop", &key.name).unwrap();
     let failure = Failure { reason: "FailedCreate", message: "pods \"web-\" is forbidden".to_owned() };
-    let Some(change) = status(&set, &[], 0, Some(&failure), world.now) else { panic!("the status changes") };
-    let crate::change::Act::Merge(_, patch) = change.act else { panic!("a merge patch") };
-    let condition = &patch["status"]["conditions"][0];
-    assert_eq!((&condition["type"], &condition["reason"]), (&json!("ReplicaFailure"), &json!("FailedCreate")));
-    set.status = serde_json::from_value(patch["status"].clone()).unwrap();
+    let failed = status(&get(&world), &[], 0, Some(&failure), world.now);
+    let condition = &failed.conditions[0];
+    assert_eq!((condition.type_.as_str(), condition.reason.as_deref()), ("ReplicaFailure", Some("FailedCreate")));
+    let set = get(&world);
+    world.apply(&write(&set, &failed)).unwrap();
     let other = Failure { reason: "FailedDelete", message: String::new() };
-    assert_eq!(status(&set, &[], 0, Some(&other), world.now), None, "it stays as it was first");
-    let Some(change) = status(&set, &[], 0, None, world.now) else { panic!("the condition goes") };
-    assert!(matches!(change.act, crate::change::Act::Merge(_, p) if p["status"]["conditions"].is_null()));
+    assert_eq!(status(&get(&world), &[], 0, Some(&other), world.now), get(&world).status, "it stays as it was first");
+    let over = status(&get(&world), &[], 0, None, world.now);
+    let set = get(&world);
+    world.apply(&write(&set, &over)).unwrap();
+    assert!(get(&world).status.conditions.is_empty());
+}
+
+#[test]
+fn a_deletion_is_announced_or_given_up() {
+    let (mut world, key) = world(2);
+    settle(&mut world, &key);
+    world.edit(REPLICA_SETS, &key, |s| s["spec"]["replicas"] = json!(0));
+    let read = world.get::<ReplicaSet>("shop", "web").unwrap();
+    let announced = announce(&read, &status(&read, &[], 2, None, world.now));
+    world.edit(REPLICA_SETS, &key, |s| s["spec"]["replicas"] = json!(1));
+    assert!(matches!(world.apply(&announced), Err(WriteError::Conflict(_))));
 }
 
 /// Pods in the order in which they should be deleted, as changes of a Pod that runs, is ready, and old.
