@@ -69,7 +69,8 @@ impl Cluster {
 
     /// Applies a manifest.
     pub fn apply(&self, manifest: &str) {
-        self.kubectl_with(&["apply", "-f", "-"], manifest);
+        // Without the first line kubectl would take a flow mapping for JSON.
+        self.kubectl_with(&["apply", "-f", "-"], &format!("---\n{manifest}"));
     }
 
     /// Applies a manifest of `examples/`.
@@ -186,9 +187,9 @@ pub fn leftovers() -> Vec<String> {
     for pin in fs::read_dir("/run/netns").into_iter().flatten() {
         found.push(format!("namespace {}", pin.unwrap().file_name().to_string_lossy()));
     }
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
     found.extend(mounts.lines().filter(|l| l.contains("/portolan/")).map(|l| format!("mount {l}")));
-    let own = fs::read_link("/proc/self/ns/mnt").unwrap();
+    let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let path = process.path();
         let Ok(command) = fs::read_to_string(path.join("cmdline")) else { continue };

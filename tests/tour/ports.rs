@@ -26,7 +26,7 @@ fn step_09_target_port_defaults_to_port_and_may_be_a_name() {
 #[test]
 fn step_10_several_ports_need_names_and_tcp_and_udp_share_a_number() {
     let Some(cluster) = Cluster::up(&[]) else { return };
-    let nameless = "{apiVersion: v1, kind: Service, metadata: {name: two}, spec: {selector: {a: b}, ports: [{port: 80}, {port: 81}]}}";
+    let nameless = "---\n{apiVersion: v1, kind: Service, metadata: {name: two}, spec: {selector: {a: b}, ports: [{port: 80}, {port: 81}]}}";
     std::fs::write("/tmp/two.yaml", nameless).unwrap();
     let refused = cluster.kubectl_fails(&["create", "-f", "/tmp/two.yaml"]);
     assert!(

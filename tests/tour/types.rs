@@ -5,7 +5,7 @@ use crate::echo::{curl, who};
 use crate::load::connect_times;
 
 fn create(cluster: &Cluster, manifest: &str) -> Result<(), String> {
-    std::fs::write("/tmp/object.yaml", manifest).unwrap();
+    std::fs::write("/tmp/object.yaml", format!("---\n{manifest}")).unwrap();
     let output = cluster.kubectl_command(&["create", "-f", "/tmp/object.yaml"]).output().unwrap();
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }

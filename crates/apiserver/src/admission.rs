@@ -1,7 +1,8 @@
-//! What a namespace lets in: nothing when it is not there or on its way out.
+//! What is let in: nothing into a namespace that is not there or on its way out, and no Pod without a service account.
 
 use kinds::document::{given, text};
 use kinds::{Kind, Scope};
+use serde_json::Value;
 
 use crate::api::Api;
 use crate::resources;
@@ -29,6 +30,20 @@ pub(crate) fn check_create(api: &Api, kind: &'static Kind, namespace: &str, name
         field: "metadata.namespace".to_owned(),
     };
     Err(Status::forbidden(kind.group, kind.plural, name, &why).caused_by(cause))
+}
+
+/// Gives a new Pod what its service account has for it: a token, mounted where clients look, and pull secrets. Without
+/// the account there is no Pod.
+pub(crate) fn use_account(api: &Api, namespace: &str, pod: &mut Value, random: &str) -> Result<(), String> {
+    let Some(accounts) = resources::kind("", "serviceaccounts") else { return Ok(()) };
+    let name = text(&pod["spec"], "serviceAccountName").to_owned();
+    match api.cache.get(accounts, namespace, &name) {
+        Some(account) => {
+            kinds::pod::use_account(pod, &account.document(), random);
+            Ok(())
+        }
+        None => Err(format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found")),
+    }
 }
 
 /// Whether an object may be deleted.

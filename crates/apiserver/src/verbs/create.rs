@@ -82,6 +82,9 @@ async fn attempt(
     admission::check_create(api, kind, namespace, &name)?;
     let refused = |why: String| Status::forbidden(kind.group, kind.plural, &name, &why);
     kind.strategy.admit(&mut document).map_err(refused)?;
+    if (kind.group, kind.plural) == ("", "pods") {
+        admission::use_account(api, namespace, &mut document, &generate("")).map_err(refused)?;
+    }
     fill_metadata(&mut document);
     for _ in 0..ALLOCATIONS {
         let mut document = document.clone();
