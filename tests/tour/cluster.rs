@@ -129,12 +129,12 @@ impl Cluster {
         self.kubectl(&[&["exec", pod, "--"], command].concat())
     }
 
-    /// Loads an image with a shell and curl, and starts a Pod of it named `client` that waits to be told what to do.
+    /// Loads an image with a shell, curl and getent, and starts a Pod of it named `client` that waits to be told what to do.
     pub fn start_client(&self, namespace: &str) {
         let archive = Path::new("/tmp/tools.tar");
         if !archive.exists() {
             let mut image = testbed::Image::new();
-            image.busybox().unwrap().program("/usr/bin/curl").unwrap();
+            image.busybox().unwrap().program("/usr/bin/curl").unwrap().program("/usr/bin/getent").unwrap();
             image.write(archive, "tools:latest", &["sleep", "100000"]).unwrap();
             self.portolan(&["image", "load", "/tmp/tools.tar"]);
         }

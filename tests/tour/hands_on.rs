@@ -60,7 +60,8 @@ fn step_23_changing_things() {
     let editor = "/tmp/editor";
     std::fs::write(editor, "#!/bin/sh\nsed -i 's/targetPort: 9376$/targetPort: 9377/' \"$1\"\n").unwrap();
     std::process::Command::new("chmod").args(["+x", editor]).status().unwrap();
-    let edited = cluster.kubectl_command(&["edit", "service", "my-service"]).env("KUBE_EDITOR", editor).output().unwrap();
+    let edited =
+        cluster.kubectl_command(&["edit", "service", "my-service"]).env("KUBE_EDITOR", editor).output().unwrap();
     assert!(edited.status.success(), "{}", String::from_utf8_lossy(&edited.stderr));
     assert_eq!(cluster.get(&["service", "my-service"])["spec"]["ports"][0]["targetPort"], 9377);
 
@@ -72,7 +73,11 @@ fn step_23_changing_things() {
     let text = String::from_utf8_lossy(&diff.stdout);
     assert_eq!(diff.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&diff.stderr));
     assert!(text.contains("-    targetPort: 9999") && text.contains("+    targetPort: 9376"), "{text}");
-    assert_eq!(cluster.get(&["service", "my-service"])["spec"]["ports"][0]["targetPort"], 9999, "a diff changes nothing");
+    assert_eq!(
+        cluster.get(&["service", "my-service"])["spec"]["ports"][0]["targetPort"],
+        9999,
+        "a diff changes nothing"
+    );
 
     cluster.kubectl(&["label", "service", "my-service", "team=shop"]);
     let deleted = cluster.kubectl(&["delete", "service", "-l", "team=shop"]);

@@ -164,7 +164,10 @@ fn step_26_stale_too_large_and_without_permission() {
     let (code, status) = request("GET", path, "", &[]);
     // As Kubernetes answers somebody who shows no credentials: anonymous, who may not.
     assert_eq!(code, 403, "{status}");
-    assert!(status["message"].as_str().unwrap().contains("User \"system:anonymous\" cannot get resource \"services\""), "{status}");
+    assert!(
+        status["message"].as_str().unwrap().contains("User \"system:anonymous\" cannot get resource \"services\""),
+        "{status}"
+    );
     let wrong = ["-H".to_owned(), "Authorization: Bearer nobody".to_owned()];
     let (code, status) = request("GET", path, "", &wrong);
     assert_eq!(code, 401, "{status}");

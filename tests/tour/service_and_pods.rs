@@ -183,10 +183,10 @@ fn step_07_readiness_decides_who_is_in_rotation() {
     cluster.wait_for_deployment("careful");
     let both = cluster.wait_for_endpoints("careful", 2);
     let sick = both[0].replace(":8080", "");
-    crate::echo::curl(&["-X", "POST", &format!("http://{sick}:8080/healthz/fail")]).unwrap();
+    crate::echo::curl(&["-X", "POST", &format!("http://{sick}:8080/healthz?fail")]).unwrap();
     let left = cluster.wait_for_endpoints("careful", 1);
     assert_eq!(left, [both[1].clone()]);
-    crate::echo::curl(&["-X", "POST", &format!("http://{sick}:8080/healthz/pass")]).unwrap();
+    crate::echo::curl(&["-X", "POST", &format!("http://{sick}:8080/healthz?ok")]).unwrap();
     cluster.wait_for_endpoints("careful", 2);
 }
 

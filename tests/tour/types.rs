@@ -24,7 +24,10 @@ fn step_14_an_explicit_cluster_ip_is_given_or_the_request_fails() {
     let taken = create(&cluster, &with_address("second", "10.96.7.7")).unwrap_err();
     assert!(taken.contains("failed to allocate IP 10.96.7.7: provided IP is already allocated"), "{taken}");
     let outside = create(&cluster, &with_address("second", "10.97.0.1")).unwrap_err();
-    assert!(outside.contains("the provided IP (10.97.0.1) is not in the valid range"), "{outside}");
+    assert!(
+        outside.contains("failed to allocate IP 10.97.0.1: the provided network does not match the current range"),
+        "{outside}"
+    );
     let changed = cluster.kubectl_fails(&[
         "patch",
         "service",
