@@ -27,7 +27,7 @@ pub async fn run(args: cli::Down) -> Result<()> {
     let data_dir = data_dir::find(&args.name)?;
     let run_dir = RunDir::at(&layout::run_dir(&args.name));
     let (ran, stored) = (run_dir.exists(), data_dir::is_kept(&data_dir));
-    if !ran && !(args.purge && stored) {
+    if !(ran || args.purge && stored) {
         return Err(nothing_runs(&args.name, stored.then_some(data_dir.as_path())).into());
     }
     if ran {

@@ -33,6 +33,10 @@ const LARGEST_BATCH: usize = 1000;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One change of one of the kinds that are followed.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, on its way through a loop: a box would cost more than it saves"
+)]
 enum Told {
     Service(Change<Service>),
     Slice(Change<EndpointSlice>),
