@@ -71,9 +71,8 @@ async fn sync(context: Arc<Context>, key: Key) -> Result<Outcome, WriteError> {
     let now = Timestamp::now();
     let plan = plan::plan(&Snapshot { set: &set, active: &active, related: &related, now });
     let left = plan::survivors(&active, &plan);
-    let terminating = terminating + plan.delete.len();
     if !plan.delete.is_empty() {
-        let announced = plan::announce(&set, &plan::status(&set, &left, terminating, None, now));
+        let announced = plan::announce(&set, &active, &left, terminating, now);
         if !written(context.apply(&announced).await)? {
             return Ok(Outcome::Done);
         }
@@ -84,6 +83,7 @@ async fn sync(context: Arc<Context>, key: Key) -> Result<Outcome, WriteError> {
         message: error.to_string(),
     });
     let Some(set) = context.caches.replica_sets.get(&key.namespace, &key.name) else { return Ok(Outcome::Done) };
+    let terminating = terminating + plan.delete.len();
     let status = plan::status(&set, &left, terminating, failure.as_ref(), now);
     if status != set.status && !written(context.apply(&plan::write(&set, &status)).await)? {
         return Ok(Outcome::Done);

@@ -155,11 +155,24 @@ pub fn write(set: &ReplicaSet, status: &ReplicaSetStatus) -> Change {
     Change::merge(REPLICA_SETS, set, Part::Status, patch)
 }
 
-/// The change that says, before Pods are deleted, what will be left of them: only if nobody has changed the ReplicaSet
-/// meanwhile. A Deployment counts on what the status says to be available, and scales only the version that it has read.
-/// So either it knows of the deletion, or the deletion is given up and planned again from the new size.
-pub fn announce(set: &ReplicaSet, status: &ReplicaSetStatus) -> Change {
-    let patch = json!({"metadata": {"resourceVersion": set.resource_version()}, "status": document(status)});
+/// The change that says, before Pods are deleted, that those cannot be counted on any more: only if nobody has changed
+/// the ReplicaSet meanwhile. A Deployment counts on what the status says to be available, and scales only the version
+/// that it has read. So either it knows of the deletion, or the deletion is given up and planned again from the new
+/// size. That the Pods are gone is said when they are.
+pub fn announce(
+    set: &ReplicaSet,
+    active: &[Arc<Pod>],
+    left: &[Arc<Pod>],
+    terminating: usize,
+    now: Timestamp,
+) -> Change {
+    let (before, after) = (status(set, active, terminating, None, now), status(set, left, terminating, None, now));
+    let announced = ReplicaSetStatus {
+        ready_replicas: after.ready_replicas,
+        available_replicas: after.available_replicas,
+        ..before
+    };
+    let patch = json!({"metadata": {"resourceVersion": set.resource_version()}, "status": document(&announced)});
     Change::merge(REPLICA_SETS, set, Part::Status, patch)
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn drive(world: &mut World, key: &Key) -> Plan {
     let wanted = status(&set, &left, terminating + plan.delete.len(), None, world.now);
     if !plan.delete.is_empty() {
         let set = world.get::<ReplicaSet>(&key.namespace, &key.name).unwrap();
-        world.apply(&announce(&set, &wanted)).unwrap();
+        world.apply(&announce(&set, &active, &left, terminating, world.now)).unwrap();
     }
     for _ in 0..plan.create {
         world.apply(&new_pod(&set)).unwrap();
@@ -151,7 +151,7 @@ fn a_deletion_is_announced_or_given_up() {
     settle(&mut world, &key);
     world.edit(REPLICA_SETS, &key, |s| s["spec"]["replicas"] = json!(0));
     let read = world.get::<ReplicaSet>("shop", "web").unwrap();
-    let announced = announce(&read, &status(&read, &[], 2, None, world.now));
+    let announced = announce(&read, &world.all::<Pod>(), &[], 0, world.now);
     world.edit(REPLICA_SETS, &key, |s| s["spec"]["replicas"] = json!(1));
     assert!(matches!(world.apply(&announced), Err(WriteError::Conflict(_))));
 }

@@ -13,7 +13,7 @@ use apiserver::pki::Authority;
 use apiserver::{Config, Server};
 use futures::TryStreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, ServiceAccount};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -45,6 +45,9 @@ impl Cluster {
     pub async fn with(config: controllers::Config) -> Self {
         let mut cluster = Self::without_controllers().await;
         cluster.run(config);
+        // Until it is there the server refuses every Pod of the namespace, as Kubernetes does.
+        let accounts: Api<ServiceAccount> = cluster.api("default");
+        eventually("the default account", || async { accounts.get_opt("default").await.unwrap() }).await;
         cluster
     }
 
