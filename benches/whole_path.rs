@@ -1,6 +1,7 @@
 //! The figures of the whole path, on a real cluster of three nodes in namespaces of its own: `cargo bench --bench whole_path`.
 //!
 //! Printed, never asserted: two shared cores make absolute times wander. Each figure stands beside its target.
+#![expect(clippy::expect_used, reason = "a benchmark says by a panic what it could not do")]
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -43,7 +44,12 @@ fn main() {
 fn describe_machine() {
     let line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("").trim_start_matches([' ', '\t', ':']).to_owned();
+    let model = cpus
+        .lines()
+        .find_map(|l| l.strip_prefix("model name"))
+        .unwrap_or("")
+        .trim_start_matches([' ', '\t', ':'])
+        .to_owned();
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     println!("machine: {cores} x {model}, Linux {}", line("/proc/sys/kernel/osrelease"));
     println!("portolan {}\n", env!("CARGO_PKG_VERSION"));
@@ -77,9 +83,15 @@ fn memory(when: &str) {
             _ => continue,
         };
         let status = fs::read_to_string(path.join("status")).unwrap_or_default();
-        let rss = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).and_then(|v| v.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        let rss = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .and_then(|v| v.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         let rollup = fs::read_to_string(path.join("smaps_rollup")).unwrap_or_default();
-        let anonymous = rollup.lines().find_map(|l| l.strip_prefix("Anonymous:")).and_then(|v| v.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        let anonymous = rollup
+            .lines()
+            .find_map(|l| l.strip_prefix("Anonymous:"))
+            .and_then(|v| v.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         rows.push((what, rss.unwrap_or(0.0) / 1024.0, anonymous.unwrap_or(0.0) / 1024.0));
     }
     rows.sort_by(|a, b| a.0.cmp(&b.0));
@@ -91,7 +103,8 @@ fn memory(when: &str) {
 
 async fn client() -> Client {
     let file = Kubeconfig::read_from(KUBECONFIG).expect("a kubeconfig");
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.expect("a configuration");
+    let config =
+        kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.expect("a configuration");
     Client::try_from(config).expect("a client")
 }
 
@@ -118,7 +131,11 @@ async fn programming() {
         addresses.push(made.spec.and_then(|s| s.cluster_ip).expect("a cluster IP"));
     }
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 9376)).expect("a listener");
-    std::thread::spawn(move || for connection in listener.incoming() { drop(connection) });
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            drop(connection)
+        }
+    });
     let api = slices(&client);
     let mut times = Vec::with_capacity(SLICES);
     let mut lost = 0;
@@ -166,7 +183,8 @@ async fn connecting() {
     let service: Service = serde_json::from_value(service).expect("a Service");
     let services: Api<Service> = Api::default_namespaced(client.clone());
     let made = services.create(&PostParams::default(), &service).await.expect("a Service is made");
-    let vip: SocketAddr = format!("{}:80", made.spec.and_then(|s| s.cluster_ip).expect("a cluster IP")).parse().expect("an address");
+    let vip: SocketAddr =
+        format!("{}:80", made.spec.and_then(|s| s.cluster_ip).expect("a cluster IP")).parse().expect("an address");
     let ip = loop {
         let pod = pods.get("bench").await.expect("the Pod");
         if let Some(ip) = pod.status.and_then(|s| s.pod_ip) {

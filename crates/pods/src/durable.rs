@@ -44,10 +44,10 @@ fn write_aside(aside: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> io::R
     if lasting == Lasting::Disk { file.sync_all() } else { Ok(()) }
 }
 
-/// [`write`] of a value as JSON.
+/// [`write`](write()) of a value as JSON.
 ///
 /// # Errors
-/// As [`write`]; a value that JSON cannot hold is [`io::ErrorKind::InvalidData`].
+/// As [`write`](write()); a value that JSON cannot hold is [`io::ErrorKind::InvalidData`].
 pub fn write_json<T: Serialize>(path: &Path, value: &T, mode: u32, lasting: Lasting) -> io::Result<()> {
     write(path, &serde_json::to_vec(value)?, mode, lasting)
 }

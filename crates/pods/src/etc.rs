@@ -1,4 +1,4 @@
-//! The Pod's own `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`. Pure but for [`write`].
+//! The Pod's own `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`. Pure but for [`write`](write()).
 
 use std::fmt::Write as _;
 use std::fs::DirBuilder;

@@ -1,6 +1,6 @@
 //! From the bytes of a request to the document of a kind, with Kubernetes' texts for what is wrong with them.
 //!
-//! [`inflate`] undoes a content encoding, [`read`] makes a document of JSON or YAML, [`object`] decodes one as a kind
+//! [`inflate`](inflate()) undoes a content encoding, [`read`] makes a document of JSON or YAML, [`object`] decodes one as a kind
 //! (`kinds::schema`). What strict field validation finds (duplicate and unknown fields) is told beside the document:
 //! [`Decoded::strictly`] makes an error of it, its texts are warnings otherwise.
 //!

@@ -7,9 +7,10 @@ use super::Change;
 use super::compare::{Comparison, compare, equal};
 use super::element::Element;
 use super::entries::{self, Entry, Operation};
+use super::mentioned::field_set;
 use super::merge::{merge, remove};
 use super::set::FieldSet;
-use super::typed::{KeyError, field_set};
+use super::typed::KeyError;
 use super::update::{never_owned, take_from_others, updated};
 use super::validate::{self, Duplicates};
 

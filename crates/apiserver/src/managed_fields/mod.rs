@@ -1,16 +1,17 @@
 //! Who owns which fields of an object (`metadata.managedFields`), and server-side apply, after structured-merge-diff v6.
 //!
 //! A write that is no apply makes its manager the owner of what it changes ([`record_update`]). An applier owns exactly
-//! what it applies ([`apply`]); what it no longer applies goes away unless another owns it, and what others own it may
+//! what it applies ([`apply`](apply())); what it no longer applies goes away unless another owns it, and what others own it may
 //! only change by force.
 //!
 //! In reading order: `element` and `set` (fields as `fieldsV1` names them), `typed` (values and their parts),
-//! `compare`, `merge`, `validate`, `entries` (the list in the metadata), then [`record_update`] and [`apply`].
+//! `mentioned`, `compare`, `merge`, `validate`, `entries` (the list in the metadata), then [`record_update`] and [`apply`](apply()).
 
 mod apply;
 mod compare;
 mod element;
 mod entries;
+mod mentioned;
 mod merge;
 mod set;
 #[cfg(test)]

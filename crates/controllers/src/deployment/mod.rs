@@ -3,6 +3,7 @@
 mod bounds;
 pub mod plan;
 mod sets;
+mod sharing;
 mod status;
 
 use std::sync::Arc;

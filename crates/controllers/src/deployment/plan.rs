@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::bounds::{Bounds, rolls, share_out};
+use super::bounds::{Bounds, rolls};
 use super::sets::{DESIRED_REPLICAS, REVISION, Set, new_name};
+use super::sharing::share_out;
 use super::status::{self, Conditions};
 use crate::change::{Change, DEPLOYMENTS, Note, Part};
 use crate::objects::{Deployment, Meta, ReplicaSet};

@@ -3,10 +3,10 @@
 //! Field types, list keys, merge keys and defaults are facts, so they are data: `crates/kinds/schema/table.txt`, which
 //! `generate.py` beside it extracts from Kubernetes' OpenAPI documents and tells how to read. It is parsed once, when it is
 //! first asked for, into about 150 KB; names are slices of the text. Patches, managed fields, OpenAPI documents and the
-//! decoding of requests ([`check`]) all walk it.
+//! decoding of requests ([`check`](check())) all walk it.
 //!
 //! Here: what a [`Type`] and a [`Field`] is. Then `table` (reading the text), `check` (decoding a document as Go does),
-//! and scalars whose text has a canonical form: `time`, `base64`; and [`quoted`].
+//! and scalars whose text has a canonical form: `time`, `base64`; and [`quoted`](quoted()).
 
 mod base64;
 mod check;
