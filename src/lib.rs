@@ -91,7 +91,9 @@ fn unparsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 }
 
 fn start(cli: Cli) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).map_err(|e| {
+    // Its client logs each connection that fails as an error, over and over; who asked says so, once.
+    let filter = format!("kube_client=off,{}", cli.log);
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|e| {
         Refusal::new(format!("--log {}: {e}; give a level such as info, or a filter such as dataplane=debug", cli.log))
     })?;
     let colours = std::io::stderr().is_terminal();

@@ -194,10 +194,15 @@ impl Up {
     /// Waits until it says that the cluster is ready.
     pub fn ready(self, host: &Host) -> Self {
         let mut up = self;
+        let mut ended = None;
         let ready = testbed::wait_until(SOON, "the cluster is ready", || {
-            up.out.text().contains("ready in") || up.child.try_wait().unwrap().is_some()
+            ended = up.child.try_wait().unwrap();
+            ended.is_some() || up.out.text().contains("ready in")
         });
-        assert!(ready.is_ok() && up.out.text().contains("ready in"), "it is not ready:\n{}", up.all());
+        if ended.is_some() {
+            panic!("it ended ({ended:?}):\n{}{}", up.out.whole(), up.err.whole());
+        }
+        assert!(ready.is_ok(), "it is not ready:\n{}", up.all());
         host.note_groups();
         up
     }

@@ -79,6 +79,8 @@ impl Machines {
         let bridge = lab.segment("bridge", "eth0", &[&server, &node]).unwrap();
         server.add_address("eth0", format!("{SERVER}/24").parse().unwrap()).unwrap();
         node.add_address("eth0", format!("{NODE}/24").parse().unwrap()).unwrap();
+        // Where nobody knows a cluster IP, it goes nowhere.
+        node.add_route("0.0.0.0/0".parse().unwrap(), SERVER.parse().unwrap()).unwrap();
         Some(Self { _host: host, server, node, _bridge: bridge })
     }
 

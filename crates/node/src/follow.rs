@@ -62,16 +62,26 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut known = Known::default();
+    let mut said = String::new();
     watch(api, config)
         .backoff(Patience::default())
-        .filter_map(|event| async move {
-            match event {
-                Ok(event) => Some(event),
+        .filter_map(move |event| {
+            let event = match event {
+                Ok(event) => {
+                    said.clear();
+                    Some(event)
+                }
                 Err(error) => {
-                    tracing::warn!(kind = %K::kind(&()), %error, "the watch was lost; it is tried again");
+                    // Once for each reason: a server that is away for an hour is one line.
+                    let error = error.to_string();
+                    if error != said {
+                        tracing::warn!(kind = %K::kind(&()), error, "the watch was lost; it is tried again");
+                        said = error;
+                    }
                     None
                 }
-            }
+            };
+            std::future::ready(event)
         })
         .flat_map(move |event| futures::stream::iter(known.changes(event)))
 }

@@ -75,11 +75,28 @@ fn is_of_another(error: &kube::Error) -> bool {
 /// A strategic merge: conditions of others (the scheduler's, readiness gates) stay, lists of containers are replaced.
 fn patch(change: &StatusChange) -> Result<Value, serde_json::Error> {
     let mut status = serde_json::to_value(&change.status)?;
-    if let Some(status) = status.as_object_mut() {
-        // What is not said any more is taken away.
-        for field in ["message", "reason"] {
-            status.entry(field).or_insert(Value::Null);
+    // What is not said any more is taken away.
+    be_silent(&mut status);
+    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+    conditions.into_iter().flatten().for_each(be_silent);
+    // Of addresses, elements are told apart by the address itself: without this, those of a Pod's earlier sandbox would
+    // stay beside those that it has now.
+    for field in ["podIPs", "hostIPs"] {
+        if let Some(addresses) = status.get_mut(field).and_then(Value::as_array_mut) {
+            addresses.insert(0, json!({ "$patch": "replace" }));
         }
     }
     Ok(json!({ "metadata": { "uid": change.uid }, "status": status }))
 }
+
+/// Fields that an earlier status may have had, and that a merge would keep.
+fn be_silent(of: &mut Value) {
+    if let Some(fields) = of.as_object_mut() {
+        for field in ["message", "reason"] {
+            fields.entry(field).or_insert(Value::Null);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
