@@ -101,9 +101,9 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     parts.spawn(named("port", listener.serve(handler, stop.clone())));
     parts.spawn(named("Pods", running.keep(client.clone(), config.name.clone(), stop.clone())));
     let announcer = Announcer::start(Interface::by_address(config.address)?)?;
-    let part = announce::keep(config.name.clone(), announcer, addresses, neighbours, stop.clone());
+    let part = announce::keep(config.name.clone(), announcer, addresses, neighbours.clone(), stop.clone());
     parts.spawn(named("announcements", part));
-    parts.spawn(named("status", report(client, config, programmed, stop.clone())));
+    parts.spawn(named("status", report(client, config, programmed, neighbours, stop.clone())));
 
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -194,8 +194,15 @@ async fn tell_dataplane(
     }
 }
 
-/// Says that the node is ready as soon as its Services are programmed, and again from time to time.
-async fn report(client: Client, config: Config, mut programmed: watch::Receiver<bool>, stop: CancellationToken) {
+/// Says that the node is ready as soon as its Services are programmed, again from time to time, and at once when
+/// somebody has said otherwise: a node that was silent for too long is called not ready until it says so itself.
+async fn report(
+    client: Client,
+    config: Config,
+    mut programmed: watch::Receiver<bool>,
+    mut neighbours: watch::Receiver<Neighbours>,
+    stop: CancellationToken,
+) {
     let nodes: Api<Node> = Api::all(client);
     tokio::select! {
         () = stop.cancelled() => return,
@@ -209,9 +216,16 @@ async fn report(client: Client, config: Config, mut programmed: watch::Receiver<
                 RETRY_AFTER
             }
         };
+        // What was just written is seen a moment later; not to see it for a while means that it does not hold.
+        let denied = async {
+            let ready = |known: &Neighbours| known.ready.contains(config.name.as_str());
+            let _ = tokio::time::timeout(RETRY_AFTER, neighbours.wait_for(ready)).await;
+            neighbours.wait_for(|known| !ready(known)).await.is_ok()
+        };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
+            known = denied => if !known { return },
         }
     }
 }

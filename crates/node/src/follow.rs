@@ -63,8 +63,7 @@ where
 {
     let mut known = Known::default();
     let mut said = String::new();
-    watch(api, config)
-        .backoff(Patience::default())
+    events(api, config)
         .filter_map(move |event| {
             let event = match event {
                 Ok(event) => {
@@ -84,6 +83,28 @@ where
             std::future::ready(event)
         })
         .flat_map(move |event| futures::stream::iter(known.changes(event)))
+}
+
+/// All events of a kind, for ever. A watch that is to begin at a revision which the server has forgotten never would:
+/// kube's own watcher asks for the same one again. It is begun anew, with a list.
+fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let begin = move || watch(api.clone(), config.clone()).backoff(Patience::default()).boxed();
+    let first = begin();
+    futures::stream::unfold((first, begin), |(mut watched, begin)| async move {
+        let event = watched.next().await?;
+        if event.as_ref().is_err_and(is_forgotten) {
+            watched = begin();
+        }
+        Some((event, (watched, begin)))
+    })
+}
+
+/// Whether a watch cannot begin because the server has forgotten the revision (410 Gone).
+fn is_forgotten(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
 /// The names that are there, so that a new list tells what is gone.
