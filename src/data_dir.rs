@@ -176,6 +176,10 @@ pub fn forget(name: &str, path: &Path) -> Result<bool> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("cannot forget where the objects were")?,
         _ => {}
     }
+    if let Some(root) = memory(name).parent() {
+        // Where another cluster's objects are, it is not empty and stays.
+        let _ = fs::remove_dir(root);
+    }
     Ok(is_gone)
 }
 

@@ -242,7 +242,9 @@ pub async fn run(args: cli::Server) -> Result<()> {
     };
     let advertise = SocketAddr::new(advertise, args.api_address.port());
     let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| args.data_dir.join("kubeconfig"));
-    kubeconfig::is_free(&kubeconfig, CLUSTER_NAME)?;
+    if !kubeconfig.starts_with(&args.data_dir) {
+        kubeconfig::is_free(&kubeconfig, CLUSTER_NAME)?;
+    }
     data_dir::claim(&args.data_dir, &Owner::Server)?;
     let mut plane = ControlPlane::start(Settings {
         data_dir: args.data_dir.clone(),

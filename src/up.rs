@@ -96,7 +96,9 @@ async fn prepare(layout: &Layout, run_dir: &RunDir) -> Result<()> {
     let handle = network::connect()?;
     preflight::ranges_are_free(&handle, layout).await?;
     preflight::names_are_free(&handle, layout).await?;
-    kubeconfig::is_free(&layout.kubeconfig, &layout.name)?;
+    if !layout.kubeconfig.starts_with(&layout.data_dir) {
+        kubeconfig::is_free(&layout.kubeconfig, &layout.name)?;
+    }
     run_dir.write_layout(layout)?;
     let owner = Owner::Cluster { name: layout.name.clone(), kubeconfig: layout.kubeconfig.clone() };
     data_dir::claim(&layout.data_dir, &owner)?;

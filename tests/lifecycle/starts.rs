@@ -50,12 +50,12 @@ fn up_says_what_it_does_and_the_next_one_has_all_objects_again() {
     host.assert_clean("down from elsewhere");
 
     assert_eq!(host.succeeds(&["down", "--purge"]), "its objects are forgotten: /var/lib/portolan/portolan");
-    assert_eq!(fs::read_dir("/var/lib/portolan").unwrap().count(), 0);
+    assert!(!fs::exists("/var/lib/portolan").unwrap());
     let up = host.up(&[]).ready(&host);
     assert_eq!(host.names("pods"), Vec::<String>::new());
     host.succeeds(&["down", "--purge"]);
     assert!(up.ended().0.success());
-    assert_eq!(fs::read_dir("/var/lib/portolan").unwrap().count(), 0, "down --purge of a cluster that runs");
+    assert!(!fs::exists("/var/lib/portolan").unwrap(), "down --purge of a cluster that runs");
     host.assert_clean("down --purge");
 }
 
@@ -82,7 +82,7 @@ fn a_data_folder_of_ones_own_is_remembered_until_it_is_forgotten() {
     let left: Vec<_> = fs::read_dir("/tmp/deep/data").unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["notes.txt"], "what is not the cluster's is not removed");
     assert!(!fs::exists("/tmp/admin.kubeconfig").unwrap(), "keys that open nothing any more are gone");
-    assert_eq!(fs::read_dir("/var/lib/portolan").unwrap().count(), 0);
+    assert!(!fs::exists("/var/lib/portolan").unwrap());
     host.assert_clean("down --purge");
 }
 
@@ -173,5 +173,5 @@ fn images_are_listed_as_json_too() {
     host.succeeds(&["down"]);
     assert_eq!(host.succeeds(&["image", "rm", "hello:1"]), "removed hello:1");
     host.succeeds(&["down", "--purge"]);
-    assert_eq!(fs::read_dir("/var/lib/portolan").unwrap().count(), 0);
+    assert!(!fs::exists("/var/lib/portolan").unwrap());
 }
