@@ -71,8 +71,7 @@ impl Host {
     pub fn up(&self, flags: &[&str]) -> Up {
         let mut command = self.command(&[&["up"], flags].concat());
         // As a shell has it: a process group of its own.
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().expect("the binary starts");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
         let out = Reading::of(child.stdout.take().unwrap());
         let err = Reading::of(child.stderr.take().unwrap());
         Up { child, out, err }
