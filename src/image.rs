@@ -1,6 +1,7 @@
 //! `portolan image`: the images that Pods run. They are kept on disk beside the cluster's objects, whether it runs or not.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -81,6 +82,12 @@ fn load(name: &str, data_dir: &Path, file: &Path) -> Result<()> {
                 data_dir::forget(name, data_dir)?;
             }
             return Err(match error {
+                error if is_full(&error) => Refusal::new(format!(
+                    "{}: the disk of {} is full; make room on it",
+                    file.display(),
+                    data_dir.display()
+                ))
+                .into(),
                 StoreError::Archive(_) | StoreError::Layer { .. } | StoreError::Name(_) => {
                     refused(one_line(&error.into())).into()
                 }
@@ -98,6 +105,12 @@ fn load(name: &str, data_dir: &Path, file: &Path) -> Result<()> {
         data_dir::remember(name, data_dir).context("cannot remember where the images are")?;
     }
     Ok(())
+}
+
+/// Whether it failed for want of room.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let full = |e: &io::Error| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    error.downcast_ref::<io::Error>().is_some_and(full) || error.source().is_some_and(is_full)
 }
 
 fn list(store: &Store, json: bool) -> Result<()> {

@@ -3,12 +3,13 @@
 //! In reading order: [`cli`] (the flags), [`layout`] (where everything of a cluster is), [`up`] and [`down`],
 //! [`server`] (the control plane) and [`node_command`] (a node), [`image`]; beside them what they stand on:
 //! [`data_dir`] (whose objects lie where), [`run_dir`] (what runs), [`network`], [`netns`], [`process`], [`preflight`], [`kubeconfig`],
-//! [`manifest`], [`control`], [`refusal`], [`stdio`].
+//! [`manifest`], [`control`], [`ends`], [`refusal`], [`stdio`].
 
 pub mod cli;
 pub mod control;
 pub mod data_dir;
 pub mod down;
+pub mod ends;
 pub mod image;
 pub mod kubeconfig;
 pub mod layout;

@@ -141,18 +141,54 @@ pub fn enter(pin: &Path) -> Result<()> {
     setns(&file, CloneFlags::CLONE_NEWNET).with_context(|| format!("cannot enter {}", pin.display()))
 }
 
-/// Runs `work` on a thread of its own inside the namespace, and waits for it.
+/// Pins the calling process' own namespace somewhere else than where names are: whoever removes what was made in it may
+/// be in another one.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn pin_own(pin: &Path) -> Result<()> {
+    let make = || -> Result<()> {
+        File::create(pin)?;
+        mount(Some("/proc/self/ns/net"), pin, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        Ok(())
+    };
+    make().with_context(|| format!("cannot pin the network namespace at {}", pin.display()))
+}
+
+/// Whether a namespace is pinned here, and the calling process is in another one.
+pub fn is_another(pin: &Path) -> bool {
+    // All namespaces are on one device (nsfs); a file on which none is pinned is on another.
+    matches!(
+        (identity(pin), identity(Path::new("/proc/self/ns/net"))),
+        (Some((device, pinned)), Some((nsfs, own))) if device == nsfs && pinned != own
+    )
+}
+
+/// Undoes [`pin_own`]. What is not there is no error.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn unpin(pin: &Path) -> Result<()> {
+    match umount2(pin, MntFlags::MNT_DETACH) {
+        // Not there, or killed between making the file and pinning the namespace on it.
+        Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => Ok(()),
+        Err(e) => Err(e).with_context(|| format!("cannot unmount {}", pin.display())),
+    }
+}
+
+/// Runs `work` on a thread of its own inside a pinned namespace, and waits for it.
 ///
 /// # Errors
 /// Those of `work`, and of entering.
-pub async fn within<T, F>(name: &str, work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+pub async fn within<T, F>(pin: &Path, work: impl FnOnce() -> F + Send + 'static) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>>,
 {
-    let pin = path(name);
+    let pin = pin.to_owned();
+    let place = pin.display().to_string();
     let (tell, told) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name(format!("in {name}")).spawn(move || {
+    std::thread::Builder::new().name("netns".to_owned()).spawn(move || {
         let run = || {
             enter(&pin)?;
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work())
@@ -160,5 +196,5 @@ where
         // Nobody listens any more when the caller was cancelled: then there is nobody to tell either.
         let _ = tell.send(run());
     })?;
-    told.await.map_err(|_| anyhow!("the thread in {name} died"))?
+    told.await.map_err(|_| anyhow!("the thread in {place} died"))?
 }

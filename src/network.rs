@@ -83,7 +83,7 @@ pub async fn plug_in(
         .build();
     handle.link().add(cable).execute().await.with_context(|| format!("cannot plug {} into the bridge", node.name))?;
     let (address, prefix, gateway) = (node.address, layout.node_cidr.prefix_len(), layout.gateway);
-    netns::within(&node.netns, move || set_up_inside(address, prefix, gateway)).await
+    netns::within(&netns::path(&node.netns), move || set_up_inside(address, prefix, gateway)).await
 }
 
 async fn set_up_inside(address: Ipv4Addr, prefix: u8, gateway: Ipv4Addr) -> Result<()> {

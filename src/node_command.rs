@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::cli;
+use crate::ends::Ends;
 use crate::refusal::Refusal;
 use crate::{kubeconfig, layout, preflight, server};
 
@@ -18,6 +17,7 @@ const LEASE_RENEWAL: Duration = Duration::from_secs(1);
 /// # Errors
 /// When it cannot start.
 pub async fn run(args: cli::Node) -> Result<()> {
+    let ends = Ends::listen()?;
     preflight::is_root()?;
     preflight::has_nf_tables()?;
     let name = match args.name {
@@ -56,17 +56,5 @@ pub async fn run(args: cli::Node) -> Result<()> {
         key_pem: credentials.key_pem,
         lease_renewal: LEASE_RENEWAL,
     };
-    let stop = CancellationToken::new();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let ends = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
-        }
-        ends.cancel();
-    });
-    node::run(config, credentials.client, stop).await.context("the node cannot go on")
+    node::run(config, credentials.client, ends.token()).await.context("the node cannot go on")
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lock` | held by the command that acts on the cluster; in it, which one |
 //! | `layout.json` | everything that it may have made, by name; written before the first of it is made |
+//! | `host.netns` | its network namespace: the bridge and the routes are there |
 //! | `control.sock` | its door |
 //! | `up.log` | what `up --detach` says once it is in the background |
 //! | `nodes/NAME.json`, `nodes/NAME.log` | each node's process, and what it says |
@@ -98,7 +99,7 @@ impl RunDir {
         match open() {
             Ok(file) => Ok(Some(file)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e).with_context(|| format!("cannot make {}", path.display())),
+            Err(e) => Err(Refusal::new(format!("cannot make {}: {e}; /run must be writable", path.display())).into()),
         }
     }
 
@@ -145,6 +146,11 @@ impl RunDir {
     /// Whether there is such a folder.
     pub fn exists(&self) -> bool {
         self.0.exists()
+    }
+
+    /// Where the network namespace of `up` is pinned.
+    pub fn host(&self) -> PathBuf {
+        self.0.join("host.netns")
     }
 
     /// The door of the running `up`.

@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail};
 use apiserver::pki::Authority;
 use ipnet::Ipv4Net;
 use kube::Client;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{self, Owner};
+use crate::ends::{Ends, ToldToEnd};
 use crate::layout::{self, Layout};
 use crate::refusal::{Refusal, one_line};
 use crate::stdio::say;
@@ -90,8 +90,13 @@ impl ControlPlane {
     /// Starts one: when it returns, requests are answered.
     ///
     /// # Errors
-    /// When the objects cannot be read, or an address cannot be listened on.
+    /// When the objects cannot be read, an address cannot be listened on, or that takes too long.
     pub async fn start(settings: Settings) -> Result<Self> {
+        let starting = Self::start_parts(settings);
+        tokio::time::timeout(START_PATIENCE, starting).await.context("the server does not start in time")?
+    }
+
+    async fn start_parts(settings: Settings) -> Result<Self> {
         let data_dir = &settings.data_dir;
         let authority = Authority::load_or_create(&data_dir.join("pki"))
             .with_context(|| format!("cannot have the keys in {}", data_dir.display()))?;
@@ -174,6 +179,8 @@ impl ControlPlane {
     }
 }
 
+/// How long a control plane may take to start: it reads every object.
+const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a part may take to stop.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -223,8 +230,7 @@ pub fn machine_resolvers() -> Vec<SocketAddr> {
 /// # Errors
 /// When it cannot start.
 pub async fn run(args: cli::Server) -> Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut hang_up = signal(SignalKind::hangup())?;
+    let ends = Ends::listen()?;
     let ranges = &args.ranges;
     layout::check_ranges(&[("--service-cidr", ranges.service_cidr), ("--pod-cidr", ranges.pod_cidr)])?;
     layout::check_service_cidr(ranges.service_cidr)?;
@@ -246,7 +252,7 @@ pub async fn run(args: cli::Server) -> Result<()> {
         kubeconfig::is_free(&kubeconfig, CLUSTER_NAME)?;
     }
     data_dir::claim(&args.data_dir, &Owner::Server)?;
-    let mut plane = ControlPlane::start(Settings {
+    let settings = Settings {
         data_dir: args.data_dir.clone(),
         listen: vec![args.api_address],
         advertise,
@@ -255,8 +261,11 @@ pub async fn run(args: cli::Server) -> Result<()> {
         node_port_range: args.ranges.node_port_range,
         load_balancer_pool,
         dns_relay: None,
-    })
-    .await?;
+    };
+    let mut plane = match ends.or(ControlPlane::start(settings)).await {
+        Err(error) if error.is::<ToldToEnd>() => return Ok(()),
+        started => started?,
+    };
     kubeconfig::write_admin(plane.authority(), CLUSTER_NAME, advertise, &kubeconfig)?;
     say(format_args!("the server answers at https://{advertise}\nexport KUBECONFIG={}", kubeconfig.display()));
     for (name, address) in &args.admitted {
@@ -267,9 +276,7 @@ pub async fn run(args: cli::Server) -> Result<()> {
     }
     let ended = tokio::select! {
         ended = plane.ended() => ended,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-        _ = hang_up.recv() => Ok(()),
+        () = ends.told() => Ok(()),
     };
     plane.shutdown().await;
     ended

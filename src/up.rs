@@ -1,11 +1,10 @@
 //! `portolan up`: a cluster on this machine.
 //!
 //! In order: refuse what cannot work, claim the name, remove what a killed run left, write down what will be made, then
-//! make it: cables, server, nodes, manifests. Whatever ends it, Ctrl-C ([`ends`]) or an error at any point, everything is
+//! make it: cables, server, nodes, manifests. Whatever ends it, Ctrl-C ([`crate::ends`]) or an error at any point, everything is
 //! removed by name ([`remains`]), the objects on disk apart.
 
 mod detach;
-mod ends;
 mod nodes;
 mod progress;
 pub mod remains;
@@ -22,18 +21,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{self, Question, Request};
 use crate::data_dir::{self, Owner};
+use crate::ends::{Ends, ToldToEnd};
 use crate::layout::{self, Layout, Wishes};
 use crate::refusal::{Refusal, one_line};
 use crate::run_dir::{Doing, RunDir};
 use crate::server::{ControlPlane, Settings};
 use crate::stdio::{complain, say};
-use crate::up::ends::{Ends, ToldToEnd};
 use crate::up::nodes::Nodes;
 use crate::up::progress::Progress;
-use crate::{cli, kubeconfig, manifest, network, preflight};
+use crate::{cli, kubeconfig, manifest, netns, network, preflight};
 
-/// How long the control plane may take to start: it reads every object.
-const SERVER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long nodes may take to be ready before `up` gives up.
 const NODES_PATIENCE: Duration = Duration::from_secs(60);
 /// How often a look is taken at whether a node's process has ended.
@@ -106,7 +103,7 @@ async fn prepare(layout: &Layout, run_dir: &RunDir) -> Result<()> {
         let folder = layout.data_dir.display();
         tracing::warn!(%error, %folder, "`down --purge` and `image` will not know where this cluster's objects are");
     }
-    Ok(())
+    netns::pin_own(&run_dir.host())
 }
 
 /// A cluster that is made, runs, and is taken down.
@@ -140,7 +137,7 @@ impl Cluster {
         let (bridge, range, count) = (&self.layout.bridge, self.layout.node_cidr, self.layout.nodes.len());
         progress.done("network", &format!("{bridge} {range}, {count} nodes"));
 
-        let plane = ends.or(self.start_plane()).await?;
+        let plane = ends.or(ControlPlane::start(Settings::of_cluster(&self.layout, &self.args.upstream_dns))).await?;
         let (client, relay) = (plane.client(), plane.dns_relay());
         let clients = self.layout.api_for_clients();
         kubeconfig::write_admin(plane.authority(), &self.layout.name, clients, &self.layout.kubeconfig)?;
@@ -167,11 +164,6 @@ impl Cluster {
             detach::leave_the_caller(&self.run_dir)?;
         }
         self.serve(questions, ends).await
-    }
-
-    async fn start_plane(&self) -> Result<ControlPlane> {
-        let starting = ControlPlane::start(Settings::of_cluster(&self.layout, &self.args.upstream_dns));
-        tokio::time::timeout(SERVER_PATIENCE, starting).await.context("the server does not start")?
     }
 
     async fn wait_for_nodes(&mut self, mut ready: watch::Receiver<Vec<String>>) -> Result<()> {

@@ -12,11 +12,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::cli;
+use crate::ends::{Ends, ToldToEnd};
 use crate::process::ProcessId;
 use crate::refusal::SaidAlready;
 use crate::run_dir::RunDir;
 use crate::stdio::say;
-use crate::up::ends::{Ends, ToldToEnd};
 
 /// The line by which the one in the background says that it is ready and will write no more here.
 const READY: &str = "\u{4}";

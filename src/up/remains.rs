@@ -27,7 +27,21 @@ pub async fn remove(layout: &Layout, run_dir: &RunDir) -> Result<()> {
     for ended in futures::future::join_all(ends).await {
         first = first.and(ended);
     }
+    let host = run_dir.host();
+    // A run that was killed before it had pinned its namespace has made nothing in it.
+    if netns::is_another(&host) {
+        let (layout, run_dir) = (layout.clone(), run_dir.clone());
+        first = first.and(netns::within(&host, move || async move { tear_down(&layout, &run_dir).await }).await);
+    } else {
+        first = first.and(tear_down(layout, run_dir).await);
+    }
+    first.and(netns::unpin(&host))
+}
+
+/// Removes the cables, the namespaces and the bridge, in the network namespace of the calling thread.
+async fn tear_down(layout: &Layout, run_dir: &RunDir) -> Result<()> {
     let handle = network::connect()?;
+    let mut first = Ok(());
     for node in &layout.nodes {
         first = first.and(unplug(&handle, run_dir, node).await);
     }

@@ -2,12 +2,13 @@
 //! command, whichever that is.
 
 use std::fs;
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::host::{Host, SOON, finish_with, refusal, said};
+use crate::host::{Host, SOON, finish, finish_with, refusal, said};
 
 /// A moment's wait is what these tests are about: a start is cut short after a part of the time that it takes.
 fn wait_for_the_moment(part: Duration) {
@@ -147,7 +148,7 @@ fn commands_that_act_on_a_cluster_at_the_same_time_are_told_of_each_other() {
     kill(node, Signal::SIGSTOP).unwrap();
     up.kill();
     let mut down = host.command(&["down"]);
-    let down = down.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let down = down.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = down.id();
     let lock = "/run/portolan/portolan/lock";
     let has_it = || fs::read_to_string(lock).is_ok_and(|t| t.contains(&format!("\"pid\":{pid}")));
@@ -162,4 +163,39 @@ fn commands_that_act_on_a_cluster_at_the_same_time_are_told_of_each_other() {
     );
     assert!(said("down", &finish_with(down, "down")).starts_with("the cluster portolan is down"));
     host.assert_clean("a node that did not listen");
+}
+
+#[test]
+fn a_down_that_was_killed_itself_is_finished_by_the_next() {
+    let Some(host) = Host::isolated() else { return };
+    cluster_with_pods(&host);
+    let up = host.up(&[]).ready(&host);
+    host.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    up.kill();
+    for milliseconds in [5, 20, 40, 60, 80, 120] {
+        let mut down = host.command(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for_the_moment(Duration::from_millis(milliseconds));
+        down.kill().unwrap();
+        down.wait().unwrap();
+    }
+    let output = host.run(&["down"]);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || complaint.contains("no cluster portolan runs here"), "{complaint}");
+    host.assert_clean("six downs that were killed, and one that was not");
+}
+
+#[test]
+fn down_in_another_network_namespace_cleans_up_where_up_was_run() {
+    let Some(host) = Host::isolated() else { return };
+    let elsewhere = testbed::Namespace::new("elsewhere").unwrap();
+    for is_killed in [true, false] {
+        let up = host.up(&[]).ready(&host);
+        if is_killed {
+            up.kill();
+        }
+        let mut down = elsewhere.command(env!("CARGO_BIN_EXE_portolan"));
+        down.arg("down");
+        assert!(said("down elsewhere", &finish(down, "down elsewhere")).starts_with("the cluster portolan is down"));
+        host.assert_clean("down in another network namespace");
+    }
 }

@@ -1,6 +1,6 @@
-//! What ends a cluster from outside: Ctrl-C, `portolan down`, a terminal that closes.
+//! What ends a command that stays: Ctrl-C, `portolan down`, a terminal that closes.
 //!
-//! Nothing that is being made is dropped half-way: a request that the kernel has yet to answer would be carried out
+//! Of a cluster, nothing that is being made is dropped half-way: a request that the kernel has yet to answer would be carried out
 //! after everything was removed. So the signals are noted at once, and looked at between two things, and while waiting.
 
 use std::future::Future;
@@ -9,11 +9,11 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Whether the cluster was told to end.
+/// Whether this process was told to end.
 #[derive(Clone, Debug)]
 pub struct Ends(CancellationToken);
 
-/// The cluster was told to end while something else was under way.
+/// The process was told to end while something else was under way.
 #[derive(Debug, thiserror::Error)]
 #[error("told to end")]
 pub struct ToldToEnd;
@@ -36,14 +36,14 @@ impl Ends {
                 _ = hang_up.recv() => {}
             }
             told.cancel();
-            // Those that come while the cluster is taken down change nothing; the signals stay caught.
+            // Those that come while everything is taken down change nothing; the signals stay caught.
             std::future::pending::<()>().await;
             drop(signals);
         });
         Ok(ends)
     }
 
-    /// Goes on, unless the cluster was told to end.
+    /// Goes on, unless the process was told to end.
     ///
     /// # Errors
     /// [`ToldToEnd`].
@@ -51,9 +51,14 @@ impl Ends {
         if self.0.is_cancelled() { Err(ToldToEnd) } else { Ok(()) }
     }
 
-    /// Waits until the cluster is told to end.
+    /// Waits until the process is told to end.
     pub async fn told(&self) {
         self.0.cancelled().await;
+    }
+
+    /// What is cancelled when the process is told to end.
+    pub fn token(&self) -> CancellationToken {
+        self.0.clone()
     }
 
     /// Waits for something that may be dropped half-way.
