@@ -122,6 +122,7 @@ async fn pod(cluster: &Cluster, name: &str, node: Option<&str>) {
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
         "spec": { "containers": [{ "name": "c", "image": "x" }], "terminationGracePeriodSeconds": 20 },
     });
+    cluster.have_default_account().await;
     cluster.post(PODS, &pod).await.with(201);
     if let Some(node) = node {
         let binding =

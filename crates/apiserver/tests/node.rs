@@ -101,6 +101,7 @@ async fn pod(cluster: &Cluster, port: u16, containers: &[&str]) {
     let containers: Vec<Value> = containers.iter().map(|name| json!({ "name": name, "image": "x" })).collect();
     let pod =
         json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" }, "spec": { "containers": containers } });
+    cluster.have_default_account().await;
     cluster.post(PODS, &pod).await.with(201);
     let binding = json!({
         "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n" },
@@ -214,4 +215,25 @@ fn exec_is_a_tunnel_to_the_node() {
         assert!(asked.contains("x-stream-protocol-version: v4.channel.k8s.io"), "{asked}");
         assert!(!asked.contains("authorization"), "{asked}");
     });
+}
+
+#[tokio::test]
+async fn a_pod_is_given_the_token_of_its_account_and_is_refused_without_one() {
+    let cluster = Cluster::start().await;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" },
+        "spec": { "containers": [{ "name": "c", "image": "x" }] },
+    });
+    let refused = cluster.post(PODS, &pod).await.with(403);
+    assert_eq!(
+        refused["message"],
+        "pods \"p\" is forbidden: error looking up service account default/default: serviceaccount \"default\" not found"
+    );
+    cluster.have_default_account().await;
+    let made = cluster.post(PODS, &pod).await.with(201);
+    let volume = made["spec"]["volumes"][0]["name"].as_str().unwrap();
+    assert!(volume.starts_with("kube-api-access-"), "{volume}");
+    let mount = &made["spec"]["containers"][0]["volumeMounts"][0];
+    assert_eq!((mount["name"].as_str(), mount["readOnly"].as_bool()), (Some(volume), Some(true)));
+    assert_eq!(mount["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
 }

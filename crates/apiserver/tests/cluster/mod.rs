@@ -112,6 +112,14 @@ impl Cluster {
         self.send("POST", path, &[("content-type", "application/json")], body.to_string()).await
     }
 
+    /// Makes the service account that Pods have by default, as a controller does in every namespace.
+    pub async fn have_default_account(&self) {
+        let account =
+            serde_json::json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } });
+        let code = self.post("/api/v1/namespaces/default/serviceaccounts", &account).await.code;
+        assert!(code == 201 || code == 409, "{code}");
+    }
+
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send("PUT", path, &[("content-type", "application/json")], body.to_string()).await
     }
