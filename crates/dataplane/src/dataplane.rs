@@ -9,7 +9,7 @@ use crate::backend::{Backend, CommitError, FlowsError, ReadError};
 use crate::flows::StaleFlows;
 use crate::model::{Model, NamespacedName, Node};
 use crate::plan::Planner;
-use crate::route::Destination;
+use crate::route::{Destination, local_endpoints};
 
 /// Keeps a backend in step with a model. Blocking: to be used on a thread of its own.
 ///
@@ -91,6 +91,13 @@ impl<B: Backend> Dataplane<B> {
     /// What is wanted, to be changed; takes effect with the next sync.
     pub fn model_mut(&mut self) -> &mut Model {
         &mut self.model
+    }
+
+    /// How many ready endpoints this node has for a Service, of all ports and families, each address once: what its
+    /// `healthCheckNodePort` answers. `None`: there is no such Service, or it is not ours to serve. Says what the model
+    /// says, also before the next sync.
+    pub fn local_endpoints(&self, service: &NamespacedName) -> Option<usize> {
+        local_endpoints(&self.model, service)
     }
 
     /// The backend.

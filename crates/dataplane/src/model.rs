@@ -137,6 +137,11 @@ impl Model {
         self.node_changed || !self.dirty.is_empty()
     }
 
+    /// A Service's number, if it or a slice of it is known.
+    pub(crate) fn find(&self, name: &NamespacedName) -> Option<ServiceId> {
+        self.ids.get(name).copied()
+    }
+
     pub(crate) fn entry(&self, id: ServiceId) -> Option<&Entry> {
         self.entries.get(id.0 as usize)?.as_deref()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-use crate::model::{Family, Model, NamespacedName, TrafficPolicy};
+use crate::model::{Entry, Family, Model, NamespacedName, Node, Service, TrafficPolicy};
 use crate::route::endpoints::Endpoints;
 
 /// What is to be answered on a `healthCheckNodePort`.
@@ -27,15 +27,28 @@ pub fn health_checks(model: &Model) -> Vec<HealthCheck> {
         let Some(port) = service.health_check_port.filter(|_| service.external_policy == TrafficPolicy::Local) else {
             continue;
         };
-        let mut ready: BTreeSet<IpAddr> = BTreeSet::new();
-        for family in [Family::V4, Family::V6] {
-            for port in &service.ports {
-                let endpoints = Endpoints::gather(entry, model.node(), family, &port.name, port.protocol);
-                ready.extend(endpoints.local_ready());
-            }
-        }
-        checks.push(HealthCheck { port, service: entry.name.clone(), local_endpoints: ready.len() });
+        let local_endpoints = local_ready(entry, service, model.node());
+        checks.push(HealthCheck { port, service: entry.name.clone(), local_endpoints });
     }
     checks.sort_by_key(|check| check.port);
     checks
+}
+
+/// How many ready endpoints this node has for a Service, counted as [`HealthCheck::local_endpoints`]. `None`: there is
+/// no such Service, or it is not ours to serve. Looks at nothing but this Service.
+pub fn local_endpoints(model: &Model, name: &NamespacedName) -> Option<usize> {
+    let entry = model.entry(model.find(name)?)?;
+    let service = entry.service.as_ref().filter(|service| service.is_proxied())?;
+    Some(local_ready(entry, service, model.node()))
+}
+
+fn local_ready(entry: &Entry, service: &Service, node: &Node) -> usize {
+    let mut ready: BTreeSet<IpAddr> = BTreeSet::new();
+    for family in [Family::V4, Family::V6] {
+        for port in &service.ports {
+            let endpoints = Endpoints::gather(entry, node, family, &port.name, port.protocol);
+            ready.extend(endpoints.local_ready());
+        }
+    }
+    ready.len()
 }

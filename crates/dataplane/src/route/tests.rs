@@ -200,6 +200,14 @@ fn a_health_check_counts_ready_endpoints_of_this_node_each_once() {
     model.set_slice(name("web-1"), slice("web", &ports, endpoints));
     let check = HealthCheck { port: number(31000), service: name("web"), local_endpoints: 2 };
     assert_eq!(health_checks(&model), [check]);
-    model.set_service(name("web"), Service { external_policy: crate::model::TrafficPolicy::Cluster, ..service });
+    assert_eq!(local_endpoints(&model, &name("web")), Some(2));
+    model
+        .set_service(name("web"), Service { external_policy: crate::model::TrafficPolicy::Cluster, ..service.clone() });
     assert_eq!(health_checks(&model), []);
+    assert_eq!(local_endpoints(&model, &name("web")), Some(2), "also without a health check");
+    model.set_service(name("web"), Service { headless_label: true, ..service });
+    assert_eq!(local_endpoints(&model, &name("web")), None, "not ours to serve");
+    model.remove_service(&name("web"));
+    assert_eq!(local_endpoints(&model, &name("web")), None, "its slices alone are no Service");
+    assert_eq!(local_endpoints(&model, &name("else")), None);
 }
