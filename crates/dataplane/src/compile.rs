@@ -16,11 +16,15 @@
 //! n3                                                    # a pick: one of three endpoints
 //!   dnat to ip daddr . meta l4proto . th dport . numgen random mod 3 map @endpoints
 //! postrouting (nat, srcnat)
-//!   meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff masquerade fully-random
-//!   ip saddr . ip daddr @hairpins masquerade fully-random
+//!   meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff goto masquerade
+//!   ip saddr . ip daddr @hairpins goto masquerade
+//! masquerade                                            # from ports that are no node port
+//!   th sport < 1024 masquerade fully-random
+//!   numgen random mod 2 0 masquerade to :1024-29999 fully-random
+//!   masquerade to :32768-65535 fully-random
 //! ```
 //!
-//! It needs Linux 5.13, as kube-proxy's does. Four things are not obvious:
+//! It needs Linux 5.13, as kube-proxy's does. Five things are not obvious:
 //!
 //! - **A Service's element holds a number, not a verdict** ([`Class`]). The kernel validates the whole table whenever a
 //!   verdict is added: at 10,000 Services that makes a change cost 1.0 ms, at 30,000 3.1 ms; with numbers it is 0.01 ms
@@ -34,7 +38,11 @@
 //! - **Affinity** is one dynamic map from client and destination to the *name* of an endpoint, a number made of its
 //!   address and port (`endpoint_id`). A second map says which endpoint has that name now: when it is gone, its
 //!   clients' entries lead nowhere and a new choice is made.
+//! - **Masquerade keeps off node ports.** The kernel's own choice is any port from 1024 on, node ports too: then answers
+//!   that come late, when the connection is forgotten, are new connections to somebody's Service (kubernetes#139276).
+//!   Ports below 1024 stay below, as the kernel keeps them: some servers trust them more.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use nft::{Family as TableFamily, Set, TableId};
@@ -68,6 +76,8 @@ pub struct Config {
     /// How many clients with affinity are remembered, of all Services together. One takes about 150 bytes of the
     /// kernel's memory. When there are more, the newest are not remembered.
     pub affinity_size: u32,
+    /// The API server's `--service-node-port-range`: ports that masquerade never takes as a source port.
+    pub node_port_range: RangeInclusive<u16>,
 }
 
 impl Default for Config {
@@ -77,6 +87,7 @@ impl Default for Config {
             families: vec![Family::V4],
             masquerade_mark: 0x4000,
             affinity_size: 262_144,
+            node_port_range: 30_000..=32_767,
         }
     }
 }
@@ -96,6 +107,9 @@ pub enum ConfigError {
     /// A set that packets fill has a size.
     #[error("no client with affinity could be remembered")]
     AffinitySize,
+    /// Masquerade needs some ports from 1024 on.
+    #[error("node ports {0} to {1} leave no port for masquerade")]
+    NodePortRange(u16, u16),
 }
 
 impl Config {
@@ -105,6 +119,9 @@ impl Config {
             Config { table, .. } if table.is_empty() || table.len() > 255 => Err(ConfigError::TableName),
             Config { masquerade_mark: 0, .. } => Err(ConfigError::NoMark),
             Config { affinity_size: 0, .. } => Err(ConfigError::AffinitySize),
+            Config { node_port_range: range, .. } if masquerade_ranges(range).is_empty() => {
+                Err(ConfigError::NodePortRange(*range.start(), *range.end()))
+            }
             Config { families, .. } => match families[..] {
                 [_] => Ok(()),
                 [one, other] if one != other => Ok(()),
@@ -120,7 +137,22 @@ pub struct Compiler {
     family: Family,
     table: TableId,
     mark: u32,
+    /// From which ports is masqueraded.
+    masquerade_ports: Vec<RangeInclusive<u16>>,
     sets: Vec<Arc<Set>>,
+}
+
+/// The first port that an unprivileged process may have.
+const FIRST_UNPRIVILEGED: u16 = 1024;
+
+/// The ports from 1024 on that are no node ports: below them, and above.
+fn masquerade_ranges(node_ports: &RangeInclusive<u16>) -> Vec<RangeInclusive<u16>> {
+    if node_ports.is_empty() {
+        return vec![FIRST_UNPRIVILEGED..=u16::MAX];
+    }
+    let below = FIRST_UNPRIVILEGED..=node_ports.start().saturating_sub(1);
+    let above = node_ports.end().checked_add(1).map(|first| first.max(FIRST_UNPRIVILEGED)..=u16::MAX);
+    std::iter::once(below).chain(above).filter(|range| !range.is_empty()).collect()
 }
 
 impl Compiler {
@@ -132,7 +164,8 @@ impl Compiler {
         };
         let table = TableId::new(table_family, &config.table);
         let sets = Map::ALL.iter().map(|map| Arc::new(map.definition(&table, family, config))).collect();
-        Compiler { family, table, mark: config.masquerade_mark, sets }
+        let masquerade_ports = masquerade_ranges(&config.node_port_range);
+        Compiler { family, table, mark: config.masquerade_mark, masquerade_ports, sets }
     }
 
     /// The table that the rules are in.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use nft::expr::{DynsetOp, Lookup, MetaKey, Nat, NatFamily, NatFlags, NatKind, NumgenMode, Reject};
+use nft::expr::{CmpOp, DynsetOp, Lookup, MetaKey, Nat, NatFamily, NatFlags, NatKind, NumgenMode, Reject};
 use nft::{Chain, ChainType, Expr, Field, Hook, Register, Rule, Value, Verdict};
 
 use crate::compile::elements::{first_slot, list_bit};
 use crate::compile::key::Key;
-use crate::compile::{Action, Class, Compiler, Map, Pick};
+use crate::compile::{Action, Class, Compiler, FIRST_UNPRIVILEGED, Map, Pick};
 use crate::model::{Family, Protocol};
 use crate::route::Masquerade;
 
@@ -24,6 +24,8 @@ const SRCNAT: i32 = 100;
 const CHAIN_SERVICES: &str = "services";
 /// Where what is refused is refused.
 const CHAIN_REJECT: &str = "reject";
+/// Where sources are replaced.
+const CHAIN_MASQUERADE: &str = "masquerade";
 
 /// A register that no key reaches, in either family.
 const SCRATCH: Register = Register::R15;
@@ -49,6 +51,7 @@ impl Compiler {
             (Chain::regular(&self.table, CHAIN_SERVICES), services),
             (nat("prerouting", Hook::Prerouting, DSTNAT), vec![jump("prerouting")]),
             (nat("output", Hook::Output, DSTNAT), vec![jump("output")]),
+            (Chain::regular(&self.table, CHAIN_MASQUERADE), self.masquerade()),
             (nat("postrouting", Hook::Postrouting, SRCNAT), postrouting),
         ]
     }
@@ -149,15 +152,39 @@ impl Compiler {
             Expr::and(Register::R0, !self.mark),
             Expr::MetaSet { key: MetaKey::Mark, sreg: Register::R0 },
         ];
-        rule.push(masquerade());
+        rule.push(Expr::goto(CHAIN_MASQUERADE));
         rule
     }
 
     fn masquerade_hairpin(&self) -> Vec<Expr> {
         let mut rule = Field::concat(Register::R0, &[self.source(), self.destination()]);
         rule.push(lookup(Map::Hairpins, Lookup::Contained));
-        rule.push(masquerade());
+        rule.push(Expr::goto(CHAIN_MASQUERADE));
         rule
+    }
+
+    /// From a port that is no node port. Two ranges are drawn from in turn: with the usual node ports they are of about
+    /// the same size.
+    fn masquerade(&self) -> Vec<Rule> {
+        let port = |number: u16| Value::bytes(&number.to_be_bytes());
+        let mut rules = Vec::new();
+        let mut rule = |exprs, comment| {
+            rules.push(Rule::new(&self.table, CHAIN_MASQUERADE, exprs).with_comment(comment));
+        };
+        let privileged = Expr::Cmp { op: CmpOp::Lt, sreg: Register::R0, value: port(FIRST_UNPRIVILEGED) };
+        rule(vec![Field::ThSport.load(Register::R0), privileged, masquerade(None)], "privileged ports stay privileged");
+        for (n, range) in self.masquerade_ports.iter().enumerate() {
+            let mut exprs = Vec::new();
+            if n + 1 < self.masquerade_ports.len() {
+                exprs.push(Field::RandomMod(2).load(Register::R0));
+                exprs.push(Expr::eq(Register::R0, Value::new().host_u32(0)));
+            }
+            exprs.push(Expr::Immediate { dreg: Register::R0, value: port(*range.start()) });
+            exprs.push(Expr::Immediate { dreg: Register::R1, value: port(*range.end()) });
+            exprs.push(masquerade(Some((Register::R0, Some(Register::R1)))));
+            rule(exprs, "never from a node port");
+        }
+        rules
     }
 
     fn mark_for_masquerade(&self) -> [Expr; 3] {
@@ -313,6 +340,6 @@ fn clear_scratch() -> [Expr; 2] {
     [zero, Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH }]
 }
 
-fn masquerade() -> Expr {
-    Expr::Masquerade { flags: NatFlags::FULLY_RANDOM, ports: None }
+fn masquerade(ports: Option<(Register, Option<Register>)>) -> Expr {
+    Expr::Masquerade { flags: NatFlags::FULLY_RANDOM, ports }
 }

@@ -41,9 +41,13 @@ prerouting
   jump services
 output
   jump services
+masquerade
+  th sport < 1024 masquerade fully-random
+  numgen random mod 2 0x00000000 masquerade to :1024-29999 fully-random
+  masquerade to :32768-65535 fully-random
 postrouting
-  meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff masquerade fully-random
-  ip saddr . ip daddr @hairpins masquerade fully-random";
+  meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff goto masquerade
+  ip saddr . ip daddr @hairpins goto masquerade";
     assert_eq!(text(&compiler(Family::V4).program()), expected);
     let v6 = text(&compiler(Family::V6).program());
     assert_eq!(
@@ -172,4 +176,18 @@ fn what_cannot_be_carried_out_is_refused() {
     assert_eq!(check(Config { families: vec![], ..default() }), Err(ConfigError::Families));
     assert_eq!(check(Config { families: vec![Family::V4; 2], ..default() }), Err(ConfigError::Families));
     assert_eq!(check(Config { affinity_size: 0, ..default() }), Err(ConfigError::AffinitySize));
+    let node_ports = |range| check(Config { node_port_range: range, ..default() });
+    assert_eq!(node_ports(1..=65_535), Err(ConfigError::NodePortRange(1, 65_535)));
+    assert_eq!(node_ports(1024..=65_534), Ok(()));
+}
+
+#[test]
+fn masquerade_has_the_ports_that_are_no_node_ports() {
+    assert_eq!(masquerade_ranges(&(30_000..=32_767)), [1024..=29_999, 32_768..=65_535]);
+    assert_eq!(masquerade_ranges(&(1..=40_000)), [40_001..=65_535]);
+    assert_eq!(masquerade_ranges(&(50_000..=65_535)), [1024..=49_999]);
+    assert_eq!(masquerade_ranges(&(80..=443)), [1024..=65_535]);
+    assert_eq!(masquerade_ranges(&(0..=0)), [1024..=65_535]);
+    assert_eq!(masquerade_ranges(&std::ops::RangeInclusive::new(2, 1)), [1024..=65_535]);
+    assert_eq!(masquerade_ranges(&(0..=u16::MAX)), []);
 }

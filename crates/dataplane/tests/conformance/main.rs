@@ -8,6 +8,7 @@ mod distribution;
 mod flows;
 mod history;
 mod listing;
+mod masquerade;
 mod packets;
 mod restart;
 mod row;

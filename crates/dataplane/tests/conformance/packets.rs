@@ -143,6 +143,26 @@ impl Cluster {
 
     /// One connection, or one datagram from a new socket.
     pub fn ask(&self, who: &str, protocol: u8, to: SocketAddr) -> anyhow::Result<Met> {
+        Ok(match self.answer(who, protocol, to)? {
+            Ok(line) => match parse(&line) {
+                Some((name, seen_as)) => Met::Server(name, seen_as.ip()),
+                None => anyhow::bail!("an answer of {line:?}"),
+            },
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionRefused => Met::Refused,
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => Met::Silence,
+                kind => Met::Other(kind),
+            },
+        })
+    }
+
+    /// The source address and port that the server of one connection sees; `None` where there is no answer.
+    pub fn seen_as(&self, who: &str, protocol: u8, to: SocketAddr) -> anyhow::Result<Option<SocketAddr>> {
+        let line = self.answer(who, protocol, to)?.ok();
+        Ok(line.and_then(|line| parse(&line)).map(|(_, seen_as)| seen_as))
+    }
+
+    fn answer(&self, who: &str, protocol: u8, to: SocketAddr) -> anyhow::Result<std::io::Result<String>> {
         // A process of the node takes the address that its kernel chooses.
         let from = match (who, to.ip()) {
             ("host", IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
@@ -151,18 +171,10 @@ impl Cluster {
             (_, IpAddr::V6(_)) => world::v6(world::ip(host(who).address)),
         };
         let from = SocketAddr::new(from, 0);
-        let asked = self.place(who).run(|| match protocol {
+        self.place(who).run(|| match protocol {
             6 => ask_tcp(from, to),
             17 => ask_udp(from, to),
             other => panic!("no client for protocol {other}"),
-        })?;
-        Ok(match asked {
-            Ok(line) => parse(&line).unwrap_or_else(|| panic!("an answer of {line:?}")),
-            Err(error) => match error.kind() {
-                ErrorKind::ConnectionRefused => Met::Refused,
-                ErrorKind::TimedOut | ErrorKind::WouldBlock => Met::Silence,
-                kind => Met::Other(kind),
-            },
         })
     }
 }
@@ -230,9 +242,10 @@ fn ask_udp(from: SocketAddr, to: SocketAddr) -> std::io::Result<String> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-fn parse(line: &str) -> Option<Met> {
+/// A server's name, and whom it sees.
+fn parse(line: &str) -> Option<(String, SocketAddr)> {
     let (name, seen_as) = line.split_once(' ')?;
-    Some(Met::Server(name.to_owned(), seen_as.parse::<SocketAddr>().ok()?.ip()))
+    Some((name.to_owned(), seen_as.parse().ok()?))
 }
 
 /// The choice that an answer proves.

@@ -175,12 +175,12 @@ fn decides(expr: &Expr, w: &mut Writer) -> bool {
         }
         Expr::Nat(rewrite) => nat(rewrite, w),
         Expr::Masquerade { flags, ports } => {
-            nat_flags(number::MASQ_FLAGS, *flags, w);
+            nat_flags(number::MASQ_FLAGS, *flags, ports.is_some(), w);
             pair(number::MASQ_PROTO_MIN, number::MASQ_PROTO_MAX, *ports, w);
         }
         Expr::Redirect { ports, flags } => {
             pair(number::REDIR_PROTO_MIN, number::REDIR_PROTO_MAX, *ports, w);
-            nat_flags(number::REDIR_FLAGS, *flags, w);
+            nat_flags(number::REDIR_FLAGS, *flags, ports.is_some(), w);
         }
         Expr::Reject(Reject::Icmp(code)) => reject(number::REJECT_ICMP, *code, w),
         Expr::Reject(Reject::Icmpx(code)) => reject(number::REJECT_ICMPX, code.number() as u8, w),
@@ -259,7 +259,7 @@ fn nat(nat: &Nat, w: &mut Writer) {
     w.u32(number::NAT_FAMILY, nat.family.number());
     pair(number::NAT_ADDR_MIN, number::NAT_ADDR_MAX, nat.addresses, w);
     pair(number::NAT_PROTO_MIN, number::NAT_PROTO_MAX, nat.ports, w);
-    nat_flags(number::NAT_FLAGS, nat.flags, w);
+    nat_flags(number::NAT_FLAGS, nat.flags, nat.ports.is_some(), w);
 }
 
 fn pair(low_kind: u16, high_kind: u16, registers: Option<(Register, Option<Register>)>, w: &mut Writer) {
@@ -270,9 +270,11 @@ fn pair(low_kind: u16, high_kind: u16, registers: Option<(Register, Option<Regis
     }
 }
 
-fn nat_flags(kind: u16, flags: NatFlags, w: &mut Writer) {
-    if flags != NatFlags::NONE {
-        w.u32(kind, flags.0);
+/// Without `NF_NAT_RANGE_PROTO_SPECIFIED`, masquerade takes ports from its registers and then does not look at them.
+fn nat_flags(kind: u16, flags: NatFlags, ports: bool, w: &mut Writer) {
+    let flags = flags.0 | if ports { number::NAT_RANGE_PROTO_SPECIFIED } else { 0 };
+    if flags != 0 {
+        w.u32(kind, flags);
     }
 }
 

@@ -209,6 +209,8 @@ pub(crate) mod expr {
     pub(crate) const NAT_PROTO_MIN: u16 = 5;
     pub(crate) const NAT_PROTO_MAX: u16 = 6;
     pub(crate) const NAT_FLAGS: u16 = 7;
+    /// `NF_NAT_RANGE_PROTO_SPECIFIED`
+    pub(crate) const NAT_RANGE_PROTO_SPECIFIED: u32 = 2;
     pub(crate) const MASQ_FLAGS: u16 = 1;
     pub(crate) const MASQ_PROTO_MIN: u16 = 2;
     pub(crate) const MASQ_PROTO_MAX: u16 = 3;
