@@ -43,7 +43,7 @@ pub use dump::{DumpError, Listed};
 pub use element::{Data, Element, Role};
 pub use encode::EncodeError;
 pub use expr::{Expr, Field, Register};
-pub use monitor::{Change, Monitor, Notification};
+pub use monitor::{Change, Heard, Monitor, Notification};
 pub use netlink::SocketError;
 pub use operation::{Object, ObjectId, Operation};
 pub use rule::Rule;

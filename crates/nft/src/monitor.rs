@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::netlink::{Netlink, SocketError};
 use crate::table::{Family, TableId};
 use crate::wire::number::{self, GROUP_NFTABLES, NFTABLES, message};
-use crate::wire::{Attributes, Message};
+use crate::wire::{Attributes, Message, Messages};
 
 /// A change that somebody committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,20 @@ pub enum Change {
     },
 }
 
-/// Receives the notifications of one network namespace. Can be polled: it is readable when there is one.
+/// What a [`Monitor`] heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing, within the time given.
+    Nothing,
+    /// These, in order. May be empty: what was told is nothing that is spoken of here.
+    Notifications(Vec<Notification>),
+    /// More than the socket holds (`ENOBUFS`): everything that was told up to now is gone, a part of it unread.
+    /// Listening goes on.
+    Lost,
+}
+
+/// Receives the notifications of one network namespace. Can be polled: it is readable when there is one, or when some
+/// were lost.
 #[derive(Debug)]
 pub struct Monitor {
     netlink: Netlink,
@@ -56,11 +69,56 @@ impl Monitor {
         Ok(Monitor { netlink })
     }
 
-    /// The next notifications; none if there are none in time. [`SocketError::Overrun`]: some were lost, and listening
-    /// goes on.
-    pub fn next(&mut self, timeout: Duration) -> Result<Vec<Notification>, SocketError> {
-        let received = self.netlink.receive_until(timeout)?;
-        Ok(received.into_iter().flatten().filter_map(|message| notification(&message)).collect())
+    /// What is told within some time; [`Duration::ZERO`] never waits.
+    pub fn next(&mut self, timeout: Duration) -> Result<Heard, SocketError> {
+        match self.netlink.receive_until(timeout) {
+            Ok(None) => Ok(Heard::Nothing),
+            Ok(Some(messages)) => Ok(Heard::Notifications(messages.filter_map(|m| notification(&m)).collect())),
+            Err(SocketError::Overrun | SocketError::Truncated(_)) => {
+                // The kernel drops all that comes until the socket is empty: what is left in it has gaps behind it.
+                self.netlink.drain()?;
+                Ok(Heard::Lost)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hears nothing until [`Monitor::resume`]. The kernel writes a notification for each element of a transaction, if
+    /// anybody listens: a large one of one's own fills the socket and says nothing new.
+    pub fn pause(&mut self) -> Result<(), SocketError> {
+        self.netlink.leave(GROUP_NFTABLES)
+    }
+
+    /// Listens again.
+    pub fn resume(&mut self) -> Result<(), SocketError> {
+        self.netlink.join(GROUP_NFTABLES)
+    }
+
+    /// Sets how many bytes of notifications wait to be heard, as the kernel counts them. The limit of the system
+    /// (`net.core.rmem_max`) holds where the right to exceed it is missing.
+    pub fn set_buffer(&mut self, bytes: u32) {
+        self.netlink.set_receive_buffer(bytes);
+    }
+}
+
+impl Notification {
+    /// Takes received bytes apart. What is not understood is left out; anything may be in them.
+    pub fn parse(bytes: &[u8]) -> Vec<Notification> {
+        Messages(bytes).filter_map(|message| notification(&message)).collect()
+    }
+}
+
+impl Change {
+    /// The table that it is in; `None` for [`Change::Generation`].
+    pub fn table(&self) -> Option<&TableId> {
+        match self {
+            Change::Table(table, _)
+            | Change::Chain(table, ..)
+            | Change::Rule(table, ..)
+            | Change::Set(table, ..)
+            | Change::Elements(table, ..) => Some(table),
+            Change::Generation { .. } => None,
+        }
     }
 }
 
@@ -106,3 +164,6 @@ fn object_change(kind: u16, family: Family, a: Attributes<'_>) -> Option<Change>
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

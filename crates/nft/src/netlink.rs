@@ -90,6 +90,18 @@ impl Netlink {
             .map_err(SocketError::Open)
     }
 
+    /// Receives what is sent to a multicast group no longer.
+    pub(crate) fn leave(&mut self, group: u32) -> Result<(), SocketError> {
+        self.set_option(libc::SOL_NETLINK, libc::NETLINK_DROP_MEMBERSHIP, group as libc::c_int)
+            .map_err(SocketError::Open)
+    }
+
+    /// Sets how much may wait to be received, beyond the system's limit if allowed to.
+    pub(crate) fn set_receive_buffer(&mut self, bytes: u32) {
+        let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        self.grow(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, bytes);
+    }
+
     /// Sends everything as one datagram, as a transaction must be.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), SocketError> {
         let failed = |source| SocketError::Send { len: bytes.len(), source };

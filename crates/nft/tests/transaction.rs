@@ -1,12 +1,11 @@
-//! Transactions: all or nothing, refusals that name their cause, generations, notifications, size.
+//! Transactions: all or nothing, refusals that name their cause, generations, size.
 #![allow(clippy::unwrap_used, reason = "what fails in a test's helper fails the test")]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use nft::{
-    Batch, Chain, Change, CommitError, Data, DumpError, Element, Expr, Family, Monitor, ObjectId, Rule, Set, Socket,
-    Table, TableId, Type, Value,
+    Batch, Chain, CommitError, Data, DumpError, Element, Expr, Family, ObjectId, Rule, Set, Socket, Table, TableId,
+    Type, Value,
 };
 use testbed::{Namespace, skip_unless_root};
 
@@ -155,40 +154,6 @@ fn what_is_not_there_is_not_listed() {
         socket.commit(&prepared()).unwrap();
         assert!(matches!(socket.elements(&table(), "nothing"), Err(DumpError::Refused(_))));
         assert_eq!(socket.commit(&Batch::new()).map_err(|e| e.to_string()), Ok(()));
-    });
-}
-
-#[test]
-fn a_monitor_hears_who_changed_what() {
-    inside(|socket| {
-        let mut monitor = Monitor::in_current_netns().unwrap();
-        let mut batch = prepared();
-        batch.add_elements(&services(), vec![element(1)]);
-        batch.add_rule(Rule::new(&table(), "c", vec![Expr::counter()]));
-        socket.commit(&batch).unwrap();
-        let mut heard = Vec::new();
-        let end = Instant::now() + Duration::from_secs(5);
-        while !heard.iter().any(|n: &nft::Notification| matches!(n.change, Change::Generation { .. })) {
-            assert!(Instant::now() < end, "{heard:?}");
-            heard.extend(monitor.next(Duration::from_millis(100)).unwrap());
-        }
-        assert!(heard.iter().all(|n| n.port == socket.port()), "{heard:?}");
-        let changes: Vec<Change> = heard.into_iter().map(|n| n.change).collect();
-        assert_eq!(
-            changes[..5],
-            [
-                Change::Table(table(), true),
-                Change::Chain(table(), "c".into(), true),
-                Change::Set(table(), "services".into(), true),
-                Change::Elements(table(), "services".into(), true),
-                Change::Rule(table(), "c".into(), true),
-            ]
-        );
-        let Change::Generation { id, thread, .. } = &changes[5] else { panic!("{changes:?}") };
-        let link = std::fs::read_link("/proc/thread-self").unwrap();
-        let own: u32 = link.file_name().unwrap().to_str().unwrap().parse().unwrap();
-        assert_eq!((*id, *thread), (socket.generation().unwrap(), own));
-        assert!(monitor.next(Duration::ZERO).unwrap().is_empty());
     });
 }
 
