@@ -59,7 +59,7 @@ mod program;
 
 pub use class::{Action, Class, Pick};
 pub(crate) use elements::{Ids, id_key, slot_key};
-pub(crate) use fields::endpoint_of;
+pub(crate) use fields::{destination_of, endpoint_of};
 pub use key::Key;
 pub use map::Map;
 

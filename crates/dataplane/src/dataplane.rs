@@ -208,5 +208,9 @@ impl<B: Backend> Dataplane<B> {
     }
 }
 
+mod connections;
+
+pub use connections::FlowsReport;
+
 #[cfg(test)]
 mod tests;

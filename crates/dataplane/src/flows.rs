@@ -38,6 +38,11 @@ impl StaleFlows {
         self.destinations.is_empty()
     }
 
+    /// How many destinations there are.
+    pub fn len(&self) -> usize {
+        self.destinations.len()
+    }
+
     /// Which connections are to be looked at, all of them together.
     pub fn filters(&self) -> Vec<Filter> {
         let udp = Protocol::Udp.number();

@@ -21,5 +21,5 @@ pub mod trace;
 
 pub use backend::Backend;
 pub use compile::{Config, ConfigError};
-pub use dataplane::{Dataplane, SyncError, SyncReport};
+pub use dataplane::{Dataplane, FlowsReport, SyncError, SyncReport};
 pub use model::{Family, Model, NamespacedName, Node};

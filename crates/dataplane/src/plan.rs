@@ -112,6 +112,8 @@ impl Planner {
         self.program_node(model, &mut changes);
         let mut flows = self.program_services(model, model.all(), &mut changes);
         flows.extend(self.services.values().flat_map(|service| udp_destinations(service)));
+        // Services that went while nobody looked.
+        flows.extend(changes.held().map(Held::udp_destinations).unwrap_or_default());
         self.program_classes(&mut changes);
         self.plan(changes, flows)
     }
@@ -134,6 +136,13 @@ impl Planner {
         let mut ports = service.iter().flat_map(|service| &service.ports);
         let port = ports.find(|port| port.routes.iter().any(|route| route.destination == *destination));
         port.map_or(&[], |port| &port.serving)
+    }
+
+    /// Every UDP destination, with the endpoints that still answer.
+    pub(crate) fn udp(&self) -> impl Iterator<Item = (Destination, &[Endpoint])> {
+        let ports = self.services.values().flat_map(|service| &service.ports);
+        let udp = ports.filter(|port| port.protocol == Protocol::Udp);
+        udp.flat_map(|port| port.routes.iter().map(|route| (route.destination, &*port.serving)))
     }
 
     /// Destinations that several Services claim, with the Services that do not get them.

@@ -7,7 +7,7 @@ use nft::{Expr, Field, Register, Value};
 
 use crate::compile::Compiler;
 use crate::compile::key::Key;
-use crate::model::Family;
+use crate::model::{Family, Protocol};
 use crate::route::{Destination, Endpoint};
 
 impl Compiler {
@@ -57,6 +57,22 @@ pub(crate) fn destination_key(destination: &Destination) -> Value {
         Destination::NodePort { .. } => Value::new(),
     };
     key.u8(destination.protocol().number()).u16(destination.port().get())
+}
+
+/// A key as a destination; `None` if it is none of ours.
+pub(crate) fn destination_of(key: &Value, family: Family) -> Option<Destination> {
+    // Each part of a key fills whole words.
+    let (address, rest): (Option<IpAddr>, &[u8]) = match (key.as_slice(), family) {
+        (rest @ [_, _, _, _, _, _, _, _], _) => (None, rest),
+        (key, Family::V4) => (Some(key.first_chunk::<4>().copied()?.into()), key.get(4..)?),
+        (key, Family::V6) => (Some(key.first_chunk::<16>().copied()?.into()), key.get(16..)?),
+    };
+    let [protocol, _, _, _, high, low, _, _] = *rest else { return None };
+    let (protocol, port) = (Protocol::from_number(protocol)?, NonZeroU16::new(u16::from_be_bytes([high, low]))?);
+    Some(match address {
+        Some(address) => Destination::Address { address, protocol, port },
+        None => Destination::NodePort { family, protocol, port },
+    })
 }
 
 /// An endpoint as data.

@@ -93,7 +93,7 @@ impl Map {
     }
 
     /// From destinations to class numbers.
-    pub(super) const fn classes(key: Key) -> Map {
+    pub(crate) const fn classes(key: Key) -> Map {
         match key {
             Key::Address => Map::Services,
             Key::NodePort => Map::NodePorts,

@@ -84,3 +84,39 @@ fn each_family_has_a_table() {
     assert_eq!(tables, ["ip portolan", "ip6 portolan"]);
     assert_eq!(dataplane.backend().batches.len(), 1, "one transaction for both");
 }
+
+fn udp_entry(to: [u8; 4], answered_by: [u8; 4]) -> nft::conntrack::Entry {
+    use nft::conntrack::{Entry, Protocol, Status, Tuple};
+    let tuple = |source: ([u8; 4], u16), destination: ([u8; 4], u16)| Tuple {
+        source: source.0.into(),
+        destination: destination.0.into(),
+        protocol: Protocol::Ports { number: 17, source: source.1, destination: destination.1 },
+    };
+    let client = ([10, 244, 9, 1], 40000);
+    let (original, reply) = (tuple(client, (to, 53)), tuple((answered_by, 5353), client));
+    Entry { original, reply, status: Status::DST_NAT, mark: 0, timeout: None, id: 0, zone: 0 }
+}
+
+#[test]
+fn a_check_of_all_flows_ends_those_that_nobody_serves() {
+    let mut dataplane = dataplane();
+    dataplane.sync().unwrap();
+    dataplane.backend_mut().flows = vec![udp_entry([10, 96, 0, 2], [10, 244, 1, 9])];
+    let report = dataplane.check_flows().unwrap();
+    assert_eq!((report.destinations, report.ended), (0, 0), "there is no UDP Service");
+
+    let port = ServicePort { name: "".into(), protocol: Protocol::Udp, port: number(53), node_port: None };
+    let cluster_ips = vec![IpAddr::from([10, 96, 0, 2])];
+    dataplane.model_mut().set_service(name("dns"), Service { cluster_ips, ports: vec![port], ..Service::default() });
+    let mut slice = EndpointSlice::new(name("dns"));
+    slice.ports.push(SlicePort { name: "".into(), protocol: Protocol::Udp, port: number(5353) });
+    slice.endpoints.push(SliceEndpoint::new(IpAddr::from([10, 244, 1, 1])));
+    dataplane.model_mut().set_slice(name("dns-1"), slice);
+    assert_eq!(dataplane.sync().unwrap().flows_ended, 1);
+    let good = udp_entry([10, 96, 0, 2], [10, 244, 1, 1]);
+    dataplane.backend_mut().flows = vec![udp_entry([10, 96, 0, 2], [10, 244, 1, 9]), good];
+    assert_eq!(dataplane.sync().unwrap().flows_ended, 0, "nothing changed");
+    let report = dataplane.check_flows().unwrap();
+    assert_eq!((report.destinations, report.ended), (1, 1));
+    assert_eq!(dataplane.backend().flows, [good]);
+}

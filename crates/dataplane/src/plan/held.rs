@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use nft::{Chain, Data, Element, Rule, Value, Verdict};
 
-use crate::compile::{Compiler, Map, endpoint_of, id_key, slot_key};
-use crate::model::Family;
+use crate::compile::{Compiler, Key, Map, destination_of, endpoint_of, id_key, slot_key};
+use crate::model::{Family, Protocol};
 use crate::route::{Destination, Endpoint, List};
 use crate::ruleset::{ElementKey, Elements, TableContent};
 
@@ -49,6 +49,14 @@ impl Held {
     pub(super) fn rest(&mut self, map: Map) -> Vec<Element> {
         let rest = std::mem::take(&mut self.elements[map as usize]);
         rest.into_iter().map(|(key, data)| key.with(data)).collect()
+    }
+
+    /// The UDP destinations that are left.
+    pub(super) fn udp_destinations(&self) -> Vec<Destination> {
+        let left = [Key::Address, Key::NodePort].map(Map::classes);
+        let keys = left.into_iter().flat_map(|map| self.elements[map as usize].keys());
+        let destinations = keys.filter_map(|at| destination_of(&at.key, self.family));
+        destinations.filter(|destination| destination.protocol() == Protocol::Udp).collect()
     }
 
     /// The numbers of the classes, by name.
