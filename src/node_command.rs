@@ -20,14 +20,7 @@ pub async fn run(args: cli::Node) -> Result<()> {
     let ends = Ends::listen()?;
     preflight::is_root()?;
     preflight::has_nf_tables()?;
-    let name = match args.name {
-        Some(name) => name,
-        None => nix::unistd::gethostname()
-            .ok()
-            .and_then(|n| n.into_string().ok())
-            .ok_or_else(|| Refusal::new("this machine has no host name; give --name"))?
-            .to_lowercase(),
-    };
+    let name = name_or_hostname(args.name, "--name")?;
     let ranges = [("--service-cidr", args.service_cidr), ("--pod-cidr", args.pod_cidr)];
     layout::check_ranges(&ranges)?;
     layout::check_service_cidr(args.service_cidr)?;
@@ -57,4 +50,16 @@ pub async fn run(args: cli::Node) -> Result<()> {
         lease_renewal: LEASE_RENEWAL,
     };
     node::run(config, credentials.client, ends.token()).await.context("the node cannot go on")
+}
+
+/// A node's name where none was given by the flag: the machine's, as kubelet has it.
+///
+/// # Errors
+/// When the machine has none.
+pub fn name_or_hostname(given: Option<String>, flag: &str) -> Result<String, Refusal> {
+    let own = || nix::unistd::gethostname().ok()?.into_string().ok().filter(|name| !name.is_empty());
+    match given.or_else(|| Some(own()?.trim().to_lowercase())) {
+        Some(name) => Ok(name),
+        None => Err(Refusal::new(format!("this machine has no host name; give {flag}"))),
+    }
 }

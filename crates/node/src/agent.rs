@@ -22,7 +22,7 @@ use crate::neighbours::{self, Neighbours};
 use crate::register::{self, Readiness};
 use crate::resolver;
 use crate::routes::Routes;
-use crate::services::{self, Tell};
+use crate::services::{self, Balanced, ForPods, Listener, Names};
 use crate::sysctls;
 use crate::{announce, lease, pods_of_node};
 
@@ -82,8 +82,12 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let (tell_addresses, addresses) = watch::channel(Addresses::new());
     let (tell_neighbours, neighbours) = watch::channel(Neighbours::default());
     let known = Arc::new(services::Known::default());
-    let tell = Tell { programmed: tell_programmed, addresses: tell_addresses, known: known.clone() };
-    let part = services::keep(client.clone(), dataplane, index, node, tell, stop.clone());
+    let listeners: Vec<Box<dyn Listener>> = vec![
+        Box::new(Names(index)),
+        Box::new(Balanced::new(tell_addresses)),
+        Box::new(ForPods { known: known.clone(), node: config.name.clone() }),
+    ];
+    let part = services::keep(client.clone(), dataplane, listeners, node, tell_programmed, stop.clone());
     parts.spawn(named("Services", part));
     let part = neighbours::keep(client.clone(), config.name.clone(), routes, tell_neighbours, stop.clone());
     parts.spawn(named("routes", part));

@@ -7,7 +7,8 @@
 //! In reading order: [`agent`] puts it together. [`config`]; [`views`] (what is decoded of each object) and [`follow`]
 //! (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
 //! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
-//! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`].
+//! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]. [`proxy`] is kube-proxy's part of it alone, for
+//! nodes of a cluster that is somebody else's.
 
 pub mod addresses;
 pub mod agent;
@@ -19,6 +20,7 @@ pub mod kubelet;
 pub mod lease;
 pub mod neighbours;
 pub mod pods_of_node;
+pub mod proxy;
 pub mod register;
 pub mod resolver;
 pub mod routes;

@@ -1,20 +1,25 @@
-//! Services and slices on their way into the kernel and into DNS: one loop follows them all, so that both change together.
+//! Services and slices on their way into the kernel: one loop follows them, and tells whoever else listens (DNS, the
+//! load balancer, Pods), so that all change together.
 //!
 //! Nothing is programmed before everything was listed once: after a restart, rules of Services that have not been told
 //! yet must stay. After that each change is programmed at once; changes that wait already are taken together.
 
+mod balanced;
 mod known;
+mod listener;
+mod names;
 mod to_dataplane;
 mod to_dns;
 
-pub use known::Known;
+pub use balanced::Balanced;
+pub use known::{ForPods, Known};
+pub use listener::Listener;
+pub use names::Names;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::model::{Model, NamespacedName};
-use dataplane::{Backend, Dataplane};
-use dns::Index;
+use dataplane::{Backend, Dataplane, SyncError, SyncReport};
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
@@ -23,7 +28,6 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::addresses::BalancedAddresses;
 use crate::follow::{Change, ObjectKey, follow};
 use crate::views::{EndpointSlice, Service};
 
@@ -44,7 +48,6 @@ enum Told {
 }
 
 /// Which kinds have been listed once.
-#[derive(Default)]
 struct Listed {
     services: bool,
     slices: bool,
@@ -57,28 +60,25 @@ impl Listed {
     }
 }
 
-/// Keeps the kernel and the DNS index true to the API until told to stop. Tells when all was programmed once, and which
-/// addresses are balanced each time that they change.
+/// Keeps the kernel true to the API until told to stop, and those who listen. Tells when all was programmed once.
 pub async fn keep<B: Backend + Send>(
     client: Client,
     mut dataplane: Dataplane<B>,
-    index: Arc<Index>,
+    mut listeners: Vec<Box<dyn Listener>>,
     mut node: watch::Receiver<dataplane::model::Node>,
-    tell: Tell,
+    programmed: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let mut changes = std::pin::pin!(changes(&client));
-    let own = node.borrow().name.to_string();
-    let mut addresses = BalancedAddresses::default();
-    let mut listed = Listed::default();
+    let namespaces = listeners.iter().any(|listener| listener.wants_namespaces());
+    let mut changes = std::pin::pin!(changes(&client, namespaces));
+    let mut listed = Listed { services: false, slices: false, namespaces: !namespaces };
     let mut retry = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             change = changes.next() => {
                 let Some(change) = change else { return };
-                let model = dataplane.model_mut();
-                let mut told = Listeners { own: &own, model, index: &index, addresses: &mut addresses, known: &tell.known };
+                let mut told = Everybody { model: dataplane.model_mut(), listeners: &mut listeners };
                 told.take(change, &mut listed);
                 for _ in 1..LARGEST_BATCH {
                     let Some(change) = changes.next().now_or_never().flatten() else { break };
@@ -94,44 +94,33 @@ pub async fn keep<B: Backend + Send>(
         if !listed.all() {
             continue;
         }
-        index.set_synced(true);
-        retry = !program(&mut dataplane);
+        listeners.iter_mut().for_each(|listener| listener.listed());
+        // The kernel's answer is waited for: it is had within milliseconds, and nothing else is to be done meanwhile.
+        let done = tokio::task::block_in_place(|| dataplane.sync());
+        retry = !is_done(&done);
+        listeners.iter_mut().for_each(|listener| listener.synced(&done, dataplane.model()));
         if !retry {
-            tell.programmed.send_replace(true);
+            programmed.send_replace(true);
         }
-        let now = addresses.snapshot();
-        tell.addresses.send_if_modified(|held| {
-            let changed = *held != now;
-            if changed {
-                *held = now;
-            }
-            changed
-        });
     }
 }
 
-/// What the others in the node are told.
-pub struct Tell {
-    /// That the kernel holds all that was listed.
-    pub programmed: watch::Sender<bool>,
-    /// The load balancer's addresses.
-    pub addresses: watch::Sender<crate::addresses::Addresses>,
-    /// What Pods may know of Services.
-    pub known: Arc<Known>,
-}
-
-fn changes(client: &Client) -> impl Stream<Item = Told> + Send + use<> {
+fn changes(client: &Client, namespaces: bool) -> impl Stream<Item = Told> + Send + use<> {
     let everything = watcher::Config::default;
-    futures::stream::select_all([
+    let mut kinds = vec![
         follow(Api::<Service>::all(client.clone()), everything()).map(Told::Service).boxed(),
         follow(Api::<EndpointSlice>::all(client.clone()), everything()).map(Told::Slice).boxed(),
-        follow(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), everything()).map(Told::Namespace).boxed(),
-    ])
+    ];
+    if namespaces {
+        let all = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
+        kinds.push(follow(all, everything()).map(Told::Namespace).boxed());
+    }
+    futures::stream::select_all(kinds)
 }
 
-fn program<B: Backend>(dataplane: &mut Dataplane<B>) -> bool {
-    // The kernel's answer is waited for: it is had within milliseconds, and nothing else is to be done meanwhile.
-    match tokio::task::block_in_place(|| dataplane.sync()) {
+/// Whether everything was done; logs what was not.
+fn is_done(done: &Result<SyncReport, SyncError>) -> bool {
+    match done {
         Ok(report) => {
             if report.changes > 0 {
                 tracing::debug!(changes = report.changes, duration = ?report.duration, "programmed");
@@ -142,7 +131,7 @@ fn program<B: Backend>(dataplane: &mut Dataplane<B>) -> bool {
             report.flows_error.is_none()
         }
         Err(error) => {
-            tracing::error!(error = in_full(&error), "the kernel refused a change; it is tried again");
+            tracing::error!(error = in_full(error), "the kernel refused a change; it is tried again");
             false
         }
     }
@@ -163,86 +152,56 @@ fn name(key: &ObjectKey) -> NamespacedName {
     NamespacedName::new(&key.0, &key.1)
 }
 
-/// Everybody who is told of Services and slices.
-struct Listeners<'a> {
-    own: &'a str,
+/// The kernel's model, and all who listen.
+struct Everybody<'a> {
     model: &'a mut Model,
-    index: &'a Index,
-    addresses: &'a mut BalancedAddresses,
-    known: &'a Known,
+    listeners: &'a mut [Box<dyn Listener>],
 }
 
-impl Listeners<'_> {
+impl Everybody<'_> {
     fn take(&mut self, told: Told, listed: &mut Listed) {
         match told {
             Told::Service(Change::Set(service)) => self.set_service(&service),
             Told::Service(Change::Gone(key)) => {
                 self.model.remove_service(&name(&key));
-                self.index.remove_service(&key.0, &key.1);
-                self.addresses.remove_service(&key);
-                self.known.remove_service(&key);
+                self.listeners.iter_mut().for_each(|listener| listener.remove_service(&key));
             }
             Told::Service(Change::Synced) => listed.services = true,
             Told::Slice(Change::Set(slice)) => self.set_slice(&slice),
             Told::Slice(Change::Gone(key)) => {
-                self.forget_traffic(&key);
-                self.index.remove_slice(&key.0, &key.1);
+                self.model.remove_slice(&name(&key));
+                self.listeners.iter_mut().for_each(|listener| listener.remove_slice(&key));
             }
             Told::Slice(Change::Synced) => listed.slices = true,
             Told::Namespace(Change::Set(namespace)) => {
                 let name = namespace.metadata.name.unwrap_or_default();
-                if let Err(error) = self.index.set_namespace(&name) {
-                    tracing::warn!(namespace = name, %error, "a namespace cannot be named in DNS");
-                }
+                self.listeners.iter_mut().for_each(|listener| listener.set_namespace(&name));
             }
-            Told::Namespace(Change::Gone((_, name))) => self.index.remove_namespace(&name),
+            Told::Namespace(Change::Gone((_, name))) => {
+                self.listeners.iter_mut().for_each(|listener| listener.remove_namespace(&name));
+            }
             Told::Namespace(Change::Synced) => listed.namespaces = true,
         }
     }
 
     fn set_service(&mut self, service: &Service) {
         let key = crate::follow::key(service);
-        self.known.set_service(&key, service);
-        match to_dataplane::service(service) {
-            Some(told) => {
-                self.addresses.set_service(&key, &told);
-                self.model.set_service(name(&key), told);
-            }
+        let traffic = to_dataplane::service(service);
+        self.listeners.iter_mut().for_each(|listener| listener.set_service(&key, service, traffic.as_ref()));
+        match traffic {
+            Some(traffic) => self.model.set_service(name(&key), traffic),
             // An ExternalName has no traffic of its own.
-            None => {
-                self.addresses.remove_service(&key);
-                self.model.remove_service(&name(&key));
-            }
-        }
-        if let Err(error) = self.index.set_service(&to_dns::service(service)) {
-            tracing::warn!(namespace = key.0, service = key.1, %error, "a Service cannot be named in DNS");
-            self.index.remove_service(&key.0, &key.1);
+            None => self.model.remove_service(&name(&key)),
         }
     }
 
     fn set_slice(&mut self, slice: &EndpointSlice) {
         let key = crate::follow::key(slice);
-        match to_dataplane::slice(slice) {
-            Some(told) => {
-                self.known.set_slice(&key, &told, self.own);
-                self.addresses.set_slice(&key, &told);
-                self.model.set_slice(name(&key), told);
-            }
-            None => self.forget_traffic(&key),
+        let traffic = to_dataplane::slice(slice);
+        self.listeners.iter_mut().for_each(|listener| listener.set_slice(&key, slice, traffic.as_ref()));
+        match traffic {
+            Some(traffic) => self.model.set_slice(name(&key), traffic),
+            None => self.model.remove_slice(&name(&key)),
         }
-        match to_dns::slice(slice) {
-            Some(record) => {
-                if let Err(error) = self.index.set_slice(&record) {
-                    tracing::warn!(namespace = key.0, slice = key.1, %error, "a slice's Service cannot be named in DNS");
-                }
-            }
-            None => self.index.remove_slice(&key.0, &key.1),
-        }
-    }
-
-    fn forget_traffic(&mut self, key: &ObjectKey) {
-        self.known.remove_slice(key);
-        self.addresses.remove_slice(key);
-        self.model.remove_slice(&name(key));
     }
 }

@@ -220,6 +220,9 @@ pub struct NodeSpec {
     /// Its Pods' range.
     #[serde(rename = "podCIDR")]
     pub pod_cidr: Option<String>,
+    /// Its Pods' ranges, one a family.
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Vec<String>,
 }
 
 /// `status` of a Node.

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dataplane::model;
 use parking_lot::RwLock;
 use pods::sources::{ServiceAddress, ServicePort};
 use tokio::sync::watch;
 
+use super::listener::Listener;
 use crate::follow::ObjectKey;
 use crate::views;
 
@@ -43,7 +45,7 @@ impl Known {
         let _ = rotation.wait_for(|slices| !slices.values().any(|ready| ready.contains(&address))).await;
     }
 
-    pub(super) fn set_service(&self, key: &ObjectKey, service: &views::Service) {
+    fn set_service(&self, key: &ObjectKey, service: &views::Service) {
         let first = service.spec.cluster_ips.first().and_then(|ip| ip.parse().ok());
         let Some(cluster_ip) = first.filter(|_| service.spec.kind != "ExternalName") else {
             return self.remove_service(key);
@@ -60,7 +62,7 @@ impl Known {
         self.addresses.write().entry(key.0.clone()).or_default().insert(key.1.clone(), address);
     }
 
-    pub(super) fn remove_service(&self, key: &ObjectKey) {
+    fn remove_service(&self, key: &ObjectKey) {
         let mut addresses = self.addresses.write();
         if let Some(namespace) = addresses.get_mut(&key.0) {
             namespace.remove(&key.1);
@@ -70,7 +72,7 @@ impl Known {
         }
     }
 
-    pub(super) fn set_slice(&self, key: &ObjectKey, slice: &model::EndpointSlice, node: &str) {
+    fn set_slice(&self, key: &ObjectKey, slice: &model::EndpointSlice, node: &str) {
         let here = slice.endpoints.iter().filter(|e| e.conditions.ready && e.node.as_deref() == Some(node));
         let ready: BTreeSet<IpAddr> = here.map(|e| e.address).collect();
         self.rotation.send_if_modified(|slices| {
@@ -82,8 +84,38 @@ impl Known {
         });
     }
 
-    pub(super) fn remove_slice(&self, key: &ObjectKey) {
+    fn remove_slice(&self, key: &ObjectKey) {
         self.rotation.send_if_modified(|slices| slices.remove(key).is_some());
+    }
+}
+
+/// Keeps what Pods may know true.
+#[derive(Debug)]
+pub struct ForPods {
+    /// What is known.
+    pub known: Arc<Known>,
+    /// The node's own name.
+    pub node: String,
+}
+
+impl Listener for ForPods {
+    fn set_service(&mut self, key: &ObjectKey, service: &views::Service, _: Option<&model::Service>) {
+        self.known.set_service(key, service);
+    }
+
+    fn remove_service(&mut self, key: &ObjectKey) {
+        self.known.remove_service(key);
+    }
+
+    fn set_slice(&mut self, key: &ObjectKey, _: &views::EndpointSlice, traffic: Option<&model::EndpointSlice>) {
+        match traffic {
+            Some(traffic) => self.known.set_slice(key, traffic, &self.node),
+            None => self.known.remove_slice(key),
+        }
+    }
+
+    fn remove_slice(&mut self, key: &ObjectKey) {
+        self.known.remove_slice(key);
     }
 }
 
