@@ -212,6 +212,10 @@ async fn report(
         () = stop.cancelled() => return,
         done = programmed.wait_for(|p| *p) => if done.is_err() { return },
     }
+    // Where it may not be set, somebody else has decided.
+    if let Err(error) = sysctls::set_tcp_be_liberal(true) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "packets out of a connection's window may reset it");
+    }
     loop {
         let wait = match register::report(&nodes, &config, &Readiness::Ready).await {
             Ok(_) => REPORT_EVERY,

@@ -7,13 +7,14 @@
 //! In reading order: [`agent`] puts it together. [`config`]; [`views`] (what is decoded of each object) and [`follow`]
 //! (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
 //! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
-//! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]. [`proxy`] is kube-proxy's part of it alone, for
-//! nodes of a cluster that is somebody else's.
+//! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]; [`counters`], what is counted.
+//! [`proxy`] is kube-proxy's part of it alone, for nodes of a cluster that is somebody else's.
 
 pub mod addresses;
 pub mod agent;
 pub mod announce;
 pub mod config;
+pub mod counters;
 pub mod follow;
 pub mod kubelet;
 

@@ -20,13 +20,30 @@ pub struct SysctlError {
 /// # Errors
 /// When the kernel refuses.
 pub fn set() -> Result<(), SysctlError> {
-    // What is not so already is written: on a machine of its own, somebody may have good reasons for a read-only /proc/sys.
-    for (name, value) in [("net/ipv4/ip_forward", "1")] {
-        let path = format!("/proc/sys/{name}");
-        if fs::read_to_string(&path).is_ok_and(|held| held.trim() == value) {
-            continue;
-        }
-        fs::write(&path, value).map_err(|source| SysctlError { name, source })?;
-    }
-    Ok(())
+    write("net/ipv4/ip_forward", "1")
 }
+
+/// Whether conntrack takes a TCP packet that is out of its connection's window for one of that connection
+/// (`nf_conntrack_tcp_be_liberal`). A node wants it so: otherwise such a packet from an endpoint keeps the endpoint's own
+/// address, and the client, who never heard of that, resets the connection (kubernetes#74839). The other cure, to drop
+/// what conntrack cannot place, breaks connections of which only one direction passes the node.
+///
+/// To be set when the rules are in the kernel: before, there may be no conntrack to be set.
+///
+/// # Errors
+/// When the kernel refuses, or has no conntrack.
+pub fn set_tcp_be_liberal(liberal: bool) -> Result<(), SysctlError> {
+    write("net/netfilter/nf_conntrack_tcp_be_liberal", if liberal { "1" } else { "0" })
+}
+
+/// What is not so already is written: on a machine of its own, somebody may have good reasons for a read-only /proc/sys.
+fn write(name: &'static str, value: &str) -> Result<(), SysctlError> {
+    let path = format!("/proc/sys/{name}");
+    if fs::read_to_string(&path).is_ok_and(|held| held.trim() == value) {
+        return Ok(());
+    }
+    fs::write(&path, value).map_err(|source| SysctlError { name, source })
+}
+
+#[cfg(test)]
+mod tests;

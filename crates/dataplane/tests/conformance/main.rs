@@ -13,6 +13,7 @@ mod packets;
 mod restart;
 mod row;
 mod scene;
+mod windows;
 mod world;
 
 use std::collections::BTreeSet;
