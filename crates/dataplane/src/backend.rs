@@ -4,6 +4,7 @@
 use nft::{Batch, TableId};
 
 use crate::compile::{Config, ConfigError};
+use crate::counters::Counts;
 use crate::flows::StaleFlows;
 use crate::ruleset::{Refused, TableContent};
 
@@ -18,6 +19,9 @@ pub trait Backend {
     /// What a table holds; `None`: there is no such table. Elements that packets made are left out. The answer is of
     /// one moment: nobody changed the table while it was read.
     fn read(&mut self, table: &TableId) -> Result<Option<TableContent>, ReadError>;
+
+    /// What a table has counted; nothing if there is no such table, or it counts nothing.
+    fn counts(&mut self, table: &TableId) -> Result<Counts, ReadError>;
 
     /// Does all of a batch or nothing of it.
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError>;

@@ -14,6 +14,7 @@
 //!   ip saddr != @pod-cidrs meta mark set meta mark | 0x00004000
 //!   goto n3
 //! n3                                                    # a pick: one of three endpoints
+//!   add @connections { ip daddr . meta l4proto . th dport counter }
 //!   dnat to ip daddr . meta l4proto . th dport . numgen random mod 3 map @endpoints
 //! postrouting (nat, srcnat)
 //!   meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff goto masquerade
@@ -24,7 +25,7 @@
 //!   masquerade to :32768-65535 fully-random
 //! ```
 //!
-//! It needs Linux 5.13, as kube-proxy's does. Five things are not obvious:
+//! It needs Linux 5.13, as kube-proxy's does. Six things are not obvious:
 //!
 //! - **A Service's element holds a number, not a verdict** ([`Class`]). The kernel validates the whole table whenever a
 //!   verdict is added: at 10,000 Services that makes a change cost 1.0 ms, at 30,000 3.1 ms; with numbers it is 0.01 ms
@@ -41,6 +42,9 @@
 //! - **Masquerade keeps off node ports.** The kernel's own choice is any port from 1024 on, node ports too: then answers
 //!   that come late, when the connection is forgotten, are new connections to somebody's Service (kubernetes#139276).
 //!   Ports below 1024 stay below, as the kernel keeps them: some servers trust them more.
+//! - **Counters are filled by packets**, into sets of their own. On the elements of `services` they would begin at zero
+//!   whenever a Service gets another class, as with each endpoint that comes or goes. As it is, a change costs nothing
+//!   more, a Service without connections takes no memory, and counting that fails (the set is full) fails alone.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -78,6 +82,14 @@ pub struct Config {
     pub affinity_size: u32,
     /// The API server's `--service-node-port-range`: ports that masquerade never takes as a source port.
     pub node_port_range: RangeInclusive<u16>,
+    /// Whether the elements that belong to one Service say so: `nft list` shows `comment "namespace/name:port"`. Costs
+    /// the kernel the length of the text for each. An element keeps its comment until it is made anew.
+    pub comments: bool,
+    /// Whether connections are counted, by Service. What it costs stands with [`Config::counters_size`].
+    pub counters: bool,
+    /// How many addresses with their ports are counted at most, of all Services together. One that had a connection
+    /// takes about 150 bytes of the kernel's memory; the others take nothing.
+    pub counters_size: u32,
 }
 
 impl Default for Config {
@@ -88,6 +100,9 @@ impl Default for Config {
             masquerade_mark: 0x4000,
             affinity_size: 262_144,
             node_port_range: 30_000..=32_767,
+            comments: false,
+            counters: true,
+            counters_size: 131_072,
         }
     }
 }
@@ -107,6 +122,9 @@ pub enum ConfigError {
     /// A set that packets fill has a size.
     #[error("no client with affinity could be remembered")]
     AffinitySize,
+    /// So does what counts.
+    #[error("no Service could be counted")]
+    CountersSize,
     /// Masquerade needs some ports from 1024 on.
     #[error("node ports {0} to {1} leave no port for masquerade")]
     NodePortRange(u16, u16),
@@ -119,6 +137,7 @@ impl Config {
             Config { table, .. } if table.is_empty() || table.len() > 255 => Err(ConfigError::TableName),
             Config { masquerade_mark: 0, .. } => Err(ConfigError::NoMark),
             Config { affinity_size: 0, .. } => Err(ConfigError::AffinitySize),
+            Config { counters: true, counters_size: 0, .. } => Err(ConfigError::CountersSize),
             Config { node_port_range: range, .. } if masquerade_ranges(range).is_empty() => {
                 Err(ConfigError::NodePortRange(*range.start(), *range.end()))
             }
@@ -139,6 +158,10 @@ pub struct Compiler {
     mark: u32,
     /// From which ports is masqueraded.
     masquerade_ports: Vec<RangeInclusive<u16>>,
+    comments: bool,
+    /// `None`: nothing is counted.
+    counted: Option<usize>,
+    /// One a map, also of those that are not made.
     sets: Vec<Arc<Set>>,
 }
 
@@ -165,7 +188,9 @@ impl Compiler {
         let table = TableId::new(table_family, &config.table);
         let sets = Map::ALL.iter().map(|map| Arc::new(map.definition(&table, family, config))).collect();
         let masquerade_ports = masquerade_ranges(&config.node_port_range);
-        Compiler { family, table, mark: config.masquerade_mark, masquerade_ports, sets }
+        let counted = config.counters.then_some(config.counters_size as usize);
+        let (mark, comments) = (config.masquerade_mark, config.comments);
+        Compiler { family, table, mark, masquerade_ports, comments, counted, sets }
     }
 
     /// The table that the rules are in.
@@ -180,7 +205,18 @@ impl Compiler {
 
     /// All sets and maps, in order.
     pub fn sets(&self) -> &[Arc<Set>] {
-        &self.sets
+        let made = if self.counted.is_some() { Map::ALL.len() } else { Map::COUNTERS[0] as usize };
+        &self.sets[..made]
+    }
+
+    /// Whether elements bear the names of their Services.
+    pub(crate) fn comments(&self) -> bool {
+        self.comments
+    }
+
+    /// How many destinations can be counted; `None`: nothing is counted.
+    pub(crate) fn counted(&self) -> Option<usize> {
+        self.counted
     }
 
     /// One of them.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nft::Batch;
 
 use crate::backend::{Backend, CommitError, FlowsError, ReadError};
+use crate::counters::{ServiceCounters, add_up};
 use crate::flows::StaleFlows;
 use crate::model::{Model, NamespacedName, Node};
 use crate::plan::Planner;
@@ -98,6 +99,17 @@ impl<B: Backend> Dataplane<B> {
     /// says, also before the next sync.
     pub fn local_endpoints(&self, service: &NamespacedName) -> Option<usize> {
         local_endpoints(&self.model, service)
+    }
+
+    /// What came to each port of each Service that this node serves, sorted. One dump of the sets that count, which
+    /// hold what had a connection; empty when [`Config::counters`](crate::Config::counters) is off.
+    pub fn counters(&mut self) -> Result<Vec<ServiceCounters>, ReadError> {
+        let mut all = Vec::new();
+        for planner in self.planners.iter().filter(|planner| planner.compiler().counted().is_some()) {
+            let counts = self.backend.counts(planner.compiler().table())?;
+            all.extend(planner.count(&self.model, &counts));
+        }
+        Ok(add_up(all))
     }
 
     /// The backend.

@@ -7,10 +7,12 @@
 //! 4. [`ruleset`] and [`trace`]: rules as plain values, and what becomes of a packet that meets them.
 //! 5. [`plan`]: rules wanted − rules held = changes.
 //! 6. [`backend`]: the kernel, or a rule set in memory: the only IO. [`flows`]: UDP connections that must end with it.
-//! 7. [`dataplane`]: all of it behind one door.
+//! 7. [`counters`]: what came of it, Service by Service.
+//! 8. [`dataplane`]: all of it behind one door.
 
 pub mod backend;
 pub mod compile;
+pub mod counters;
 pub mod dataplane;
 pub mod flows;
 pub mod model;
@@ -21,5 +23,6 @@ pub mod trace;
 
 pub use backend::Backend;
 pub use compile::{Config, ConfigError};
+pub use counters::ServiceCounters;
 pub use dataplane::{Dataplane, FlowsReport, SyncError, SyncReport};
 pub use model::{Family, Model, NamespacedName, Node};

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use nft::{Batch, Element};
 
 use crate::compile::{Class, Compiler, Config, Map};
+use crate::counters::{Counts, ServiceCounters};
 use crate::model::{Family, Model, Protocol, ServiceId};
 use crate::route::{Destination, Endpoint, ServiceRoutes, route};
 use crate::ruleset::TableContent;
@@ -150,7 +151,24 @@ impl Planner {
         self.claims.waiting()
     }
 
-    fn plan(&self, changes: Changes, flows: BTreeSet<Destination>) -> Plan {
+    /// Connections and refusals of every port of every Service that has an address in this family, in no order.
+    pub(crate) fn count(&self, model: &Model, counts: &Counts) -> Vec<ServiceCounters> {
+        let services = self.services.iter().filter_map(|(id, routes)| Some((&model.entry(*id)?.name, routes)));
+        let ports = services.flat_map(|(name, routes)| routes.ports.iter().map(move |port| (name, port)));
+        let counted = ports.map(|(name, port)| {
+            let mut counters = ServiceCounters::new(name.clone(), port.port, port.protocol);
+            for route in &port.routes {
+                let [connections, refused] = self.compiler.counter_elements(&route.destination);
+                counters.connections += counts.get(connections.0, &connections.1.key);
+                counters.refused += counts.get(refused.0, &refused.1.key);
+            }
+            counters
+        });
+        counted.collect()
+    }
+
+    fn plan(&self, mut changes: Changes, flows: BTreeSet<Destination>) -> Plan {
+        changes.keep_counters_unless_there_is_room(self.compiler.counted().unwrap_or(0), self.claims.len());
         let (batch, changes) = changes.into_batch(&self.compiler);
         Plan { batch, changes, flows }
     }
@@ -191,7 +209,7 @@ impl Planner {
             let old = self.services.remove(&id).map(|old| *old).unwrap_or_default();
             arrange::arrange(&mut routes, &old, changes);
             if old != routes {
-                self.change_service(&old, &routes, changes);
+                self.change_service(model, id, (&old, &routes), changes);
                 flows.extend(changed_flows(&old, &routes));
             }
             if routes != ServiceRoutes::default() {
@@ -202,7 +220,13 @@ impl Planner {
         flows
     }
 
-    fn change_service(&mut self, old: &ServiceRoutes, new: &ServiceRoutes, changes: &mut Changes) {
+    fn change_service(
+        &mut self,
+        model: &Model,
+        id: ServiceId,
+        (old, new): (&ServiceRoutes, &ServiceRoutes),
+        changes: &mut Changes,
+    ) {
         for address in &old.cluster_ips {
             if self.cluster_ips.remove(*address) {
                 changes.remove(self.compiler.cluster_ip_element(*address));
@@ -223,16 +247,24 @@ impl Planner {
                 changes.add(self.compiler.hairpin_element(*address));
             }
         }
+        let name = model.entry(id).map(|entry| &entry.name).filter(|_| self.compiler.comments());
+        let comment = |view: &View<'_>| name.map(|name| format!("{name}:{}", view.port).into_boxed_str());
         let (old, new) = (views(old), views(new));
         for gone in old.iter().filter(|old| find(&new, &old.destination).is_none()) {
+            changes.comment(comment(gone));
             self.change_route(Some(gone), None, changes);
+            if self.compiler.counted().is_some() {
+                changes.uncount(self.compiler.counter_elements(&gone.destination));
+            }
         }
         for wanted in &new {
             let held = find(&old, &wanted.destination);
             if held != Some(wanted) {
+                changes.comment(comment(wanted));
                 self.change_route(held, Some(wanted), changes);
             }
         }
+        changes.comment(None);
     }
 
     /// One destination; both are of it.

@@ -160,6 +160,8 @@ pub struct Route {
 pub struct PortRoutes {
     /// The port's protocol.
     pub protocol: Protocol,
+    /// The port of the Service's own addresses.
+    pub port: NonZeroU16,
     /// For [`List::Cluster`]; empty when no route needs it.
     pub cluster: Vec<Endpoint>,
     /// For [`List::Local`]; empty when no route needs it.

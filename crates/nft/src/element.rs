@@ -31,6 +31,15 @@ pub enum Role {
     CatchAll,
 }
 
+/// What an element counts of the packets that found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Counter {
+    /// How many there were.
+    pub packets: u64,
+    /// Their bytes, IP headers among them.
+    pub bytes: u64,
+}
+
 /// An element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Element {
@@ -46,6 +55,8 @@ pub struct Element {
     pub expires: Option<Duration>,
     /// Shown by `nft list`; at most 128 bytes.
     pub comment: Option<Box<str>>,
+    /// What it counts. In a dump: up to then; in an addition: where it begins.
+    pub counter: Option<Counter>,
     /// What it is.
     pub role: Role,
 }
@@ -53,7 +64,16 @@ pub struct Element {
 impl Element {
     /// A set's element.
     pub fn new(key: Value) -> Element {
-        Element { key, key_end: None, data: None, timeout: None, expires: None, comment: None, role: Role::Key }
+        Element {
+            key,
+            key_end: None,
+            data: None,
+            timeout: None,
+            expires: None,
+            comment: None,
+            counter: None,
+            role: Role::Key,
+        }
     }
 
     /// A map's element with a value.
@@ -104,7 +124,7 @@ struct InSet<'a> {
 
 impl fmt::Display for InSet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Element { key, key_end, data, timeout, expires, comment, role } = self.element;
+        let Element { key, key_end, data, timeout, expires, comment, counter, role } = self.element;
         match role {
             Role::Key => write!(f, "{}", key.display(&self.set.key))?,
             Role::IntervalEnd => write!(f, "< {}", key.display(&self.set.key))?,
@@ -112,6 +132,9 @@ impl fmt::Display for InSet<'_> {
         }
         if let Some(end) = key_end {
             write!(f, " - {}", end.display(&self.set.key))?;
+        }
+        if let Some(Counter { packets, bytes }) = counter {
+            write!(f, " counter packets {packets} bytes {bytes}")?;
         }
         if let Some(timeout) = timeout {
             write!(f, " timeout {timeout:?}")?;

@@ -40,7 +40,7 @@ pub use commit::{CommitError, Refusal};
 pub use conntrack::{Conntrack, ConntrackError};
 pub use decode::DecodeError;
 pub use dump::{DumpError, Listed};
-pub use element::{Data, Element, Role};
+pub use element::{Counter, Data, Element, Role};
 pub use encode::EncodeError;
 pub use expr::{Expr, Field, Register};
 pub use monitor::{Change, Heard, Monitor, Notification};

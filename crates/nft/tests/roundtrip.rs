@@ -9,8 +9,8 @@ use nft::expr::{
     NatFlags, NatKind, NumgenMode, ObjectKind, PacketDirection, RegisterOp, Reject, Shift,
 };
 use nft::{
-    BaseChain, Batch, Chain, ChainType, Data, Element, Expr, Family, Field, Hook, Object, ObjectId, Operation, Policy,
-    Register, Rule, Set, SetData, SetFlags, Socket, Table, TableId, Type, Value, Verdict,
+    BaseChain, Batch, Chain, ChainType, Counter, Data, Element, Expr, Family, Field, Hook, Object, ObjectId, Operation,
+    Policy, Register, Rule, Set, SetData, SetFlags, Socket, Table, TableId, Type, Value, Verdict,
 };
 use testbed::{Namespace, skip_unless_root};
 
@@ -150,6 +150,16 @@ fn sets_and_maps_with_their_elements() {
             (
                 Set::map(&table, "with-default", &[Type::InetService], &[Type::Mark]),
                 vec![Element { role: nft::Role::CatchAll, ..Element::value(Value::new(), host(9)) }],
+            ),
+            (
+                Set::new(&table, "counted", &[Type::Ipv4Addr]),
+                vec![
+                    Element {
+                        counter: Some(Counter { packets: 5, bytes: 300 }),
+                        ..Element::new(Value::new().ipv4([10, 0, 0, 1].into()))
+                    }
+                    .with_comment("with both"),
+                ],
             ),
             (Set::new(&table, "empty", &[Type::EtherAddr, Type::IfIndex]).with_flags(SetFlags::CONSTANT), vec![]),
         ];

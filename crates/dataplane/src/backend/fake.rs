@@ -1,10 +1,13 @@
 //! A rule set in memory, for tests without privileges: it takes what a kernel takes, and its packets are traced.
 
+use std::collections::BTreeMap;
+
 use nft::conntrack::Entry;
-use nft::{Batch, TableId};
+use nft::{Batch, ObjectId, Operation, TableId};
 
 use crate::backend::{CommitError, FlowsError, ReadError};
 use crate::compile::{Config, Map};
+use crate::counters::Counts;
 use crate::flows::StaleFlows;
 use crate::ruleset::{Ruleset, TableContent};
 
@@ -14,6 +17,8 @@ pub struct Backend {
     config: Config,
     /// What it holds.
     pub ruleset: Ruleset,
+    /// What each table has counted. Packets are not sent through it: this is for tests to set.
+    pub counts: BTreeMap<TableId, Counts>,
     /// Its connections.
     pub flows: Vec<Entry>,
     /// Every batch that it was given, those that it refused too.
@@ -32,6 +37,26 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// Counters go with their elements, and with their tables.
+    fn uncount(&mut self, operation: &Operation) {
+        match operation {
+            Operation::DeleteElements { set, elements } => {
+                let (Some(counts), Some(map)) =
+                    (self.counts.get_mut(&set.table), Map::COUNTERS.into_iter().find(|map| *map.name() == *set.name))
+                else {
+                    return;
+                };
+                elements.iter().for_each(|element| counts.remove(map, &element.key));
+            }
+            Operation::Delete(ObjectId::Table(table)) | Operation::Destroy(ObjectId::Table(table)) => {
+                self.counts.remove(table);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl crate::backend::Backend for Backend {
     fn config(&self) -> &Config {
         &self.config
@@ -47,11 +72,19 @@ impl crate::backend::Backend for Backend {
         Ok(content)
     }
 
+    fn counts(&mut self, table: &TableId) -> Result<Counts, ReadError> {
+        Ok(self.counts.get(table).cloned().unwrap_or_default())
+    }
+
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         if !batch.is_empty() {
             self.batches.push(batch.clone());
         }
-        Ok(self.ruleset.apply(batch)?)
+        self.ruleset.apply(batch)?;
+        for operation in &batch.operations {
+            self.uncount(operation);
+        }
+        Ok(())
     }
 
     fn end_flows(&mut self, stale: &StaleFlows) -> Result<usize, FlowsError> {

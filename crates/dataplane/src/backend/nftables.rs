@@ -7,6 +7,7 @@ use nft::{Batch, Conntrack, DumpError, Family as TableFamily, ObjectId, Socket, 
 
 use crate::backend::{CommitError, FlowsError, OpenError, ReadError};
 use crate::compile::{Config, Map};
+use crate::counters::Counts;
 use crate::flows::StaleFlows;
 use crate::ruleset::{ElementKey, Elements, TableContent};
 
@@ -93,6 +94,20 @@ impl crate::backend::Backend for Backend {
             }
         }
         Err(ReadError::Unsteady(table.to_string()))
+    }
+
+    fn counts(&mut self, table: &TableId) -> Result<Counts, ReadError> {
+        let mut counts = Counts::default();
+        for map in Map::COUNTERS {
+            let elements = match self.socket.elements(table, map.name()) {
+                Err(error) if error.is_not_found() => continue,
+                read => read.map_err(|source| ReadError::Dump { table: table.to_string(), source })?,
+            };
+            for element in elements {
+                counts.set(map, element.key, element.counter.unwrap_or_default().packets);
+            }
+        }
+        Ok(counts)
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {

@@ -18,9 +18,9 @@ pub struct Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Tells the sender that nobody is there.
-    Reject,
+    Reject(Key),
     /// Says nothing.
-    Drop,
+    Drop(Key),
     /// To an endpoint.
     Forward {
         /// Whether the source is replaced.
@@ -66,13 +66,13 @@ impl Class {
             (count > 0).then_some(Pick { key, list, count, affinity })
         };
         let action = match route.decision {
-            Decision::Reject => Action::Reject,
-            Decision::Drop => Action::Drop,
+            Decision::Reject => Action::Reject(key),
+            Decision::Drop => Action::Drop(key),
             Decision::Forward { to, masquerade } => {
-                pick(to).map_or(Action::Reject, |pick| Action::Forward { masquerade, pick })
+                pick(to).map_or(Action::Reject(key), |pick| Action::Forward { masquerade, pick })
             }
             Decision::BySource => pick(List::Cluster)
-                .map_or(Action::Reject, |cluster| Action::BySource { cluster, local: pick(List::Local) }),
+                .map_or(Action::Reject(key), |cluster| Action::BySource { cluster, local: pick(List::Local) }),
         };
         Class { firewalled: route.firewalled, action }
     }
@@ -90,8 +90,8 @@ impl fmt::Display for Class {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Reject => f.write_str("reject"),
-            Action::Drop => f.write_str("drop"),
+            Action::Reject(key) => write!(f, "reject-{}port", prefix(*key)),
+            Action::Drop(key) => write!(f, "drop-{}port", prefix(*key)),
             Action::Forward { masquerade: Masquerade::Never, pick } => pick.fmt(f),
             Action::Forward { masquerade: Masquerade::FromOutside, pick } => write!(f, "masq-outside-{pick}"),
             Action::Forward { masquerade: Masquerade::Always, pick } => write!(f, "masq-{pick}"),
@@ -114,5 +114,12 @@ impl fmt::Display for Pick {
             Some(seconds) => write!(f, "-affinity-{seconds}"),
             None => Ok(()),
         }
+    }
+}
+
+fn prefix(key: Key) -> &'static str {
+    match key {
+        Key::Address => "",
+        Key::NodePort => "node-",
     }
 }

@@ -131,6 +131,19 @@ impl Compiler {
         (Map::Sources, element)
     }
 
+    /// What counts a destination's connections, and what counts its refusals.
+    pub(crate) fn counter_elements(&self, destination: &Destination) -> [(Map, Element); 2] {
+        counters(Key::of(destination), destination_key(destination))
+    }
+
+    /// The same for a key of the maps of destinations; nothing for other maps, or where nothing is counted.
+    pub(crate) fn counters_of(&self, map: Map, key: &Value) -> impl Iterator<Item = (Map, Element)> + use<> {
+        let sort = [Key::Address, Key::NodePort].into_iter().find(|sort| Map::classes(*sort) == map);
+        let sort = sort.filter(|_| self.counted.is_some());
+        let key = key.clone();
+        sort.into_iter().flat_map(move |sort| counters(sort, key.clone()))
+    }
+
     /// That a Service has a cluster IP.
     pub(crate) fn cluster_ip_element(&self, address: std::net::IpAddr) -> (Map, Element) {
         (Map::ClusterIps, Element::new(Value::new().ip(address)))
@@ -158,6 +171,11 @@ impl Compiler {
         ];
         sets.into_iter().flat_map(|(map, elements)| elements.into_iter().map(move |e| (map, e))).collect()
     }
+}
+
+fn counters(sort: Key, key: Value) -> [(Map, Element); 2] {
+    let (connections, refused) = Map::counters(sort);
+    [(connections, Element::new(key.clone())), (refused, Element::new(key))]
 }
 
 /// An id as a key.

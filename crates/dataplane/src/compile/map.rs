@@ -42,11 +42,19 @@ pub enum Map {
     NodePortAddresses,
     /// Addresses that may be connected to themselves, twice each.
     Hairpins,
+    /// Address, protocol and port: counts connections that were given an endpoint. Filled by packets.
+    Connections,
+    /// The same for protocol and node port.
+    NodePortConnections,
+    /// Address, protocol and port: counts packets that were rejected or dropped. Filled by packets.
+    Refused,
+    /// The same for protocol and node port.
+    NodePortRefused,
 }
 
 impl Map {
     /// All, in order.
-    pub const ALL: [Map; 16] = [
+    pub const ALL: [Map; 20] = [
         Map::Classes,
         Map::Services,
         Map::Endpoints,
@@ -63,7 +71,14 @@ impl Map {
         Map::PodCidrs,
         Map::NodePortAddresses,
         Map::Hairpins,
+        Map::Connections,
+        Map::NodePortConnections,
+        Map::Refused,
+        Map::NodePortRefused,
     ];
+
+    /// Those that count: the last of all.
+    pub const COUNTERS: [Map; 4] = [Map::Connections, Map::NodePortConnections, Map::Refused, Map::NodePortRefused];
 
     /// Its name in the kernel.
     pub const fn name(self) -> &'static str {
@@ -84,12 +99,43 @@ impl Map {
             Map::PodCidrs => "pod-cidrs",
             Map::NodePortAddresses => "node-port-addresses",
             Map::Hairpins => "hairpins",
+            Map::Connections => "connections",
+            Map::NodePortConnections => "node-port-connections",
+            Map::Refused => "refused",
+            Map::NodePortRefused => "node-port-refused",
         }
     }
 
     /// Whether packets fill it rather than we: its elements are neither read nor changed.
     pub const fn is_filled_by_packets(self) -> bool {
-        matches!(self, Map::Affinity)
+        matches!(
+            self,
+            Map::Affinity | Map::Connections | Map::NodePortConnections | Map::Refused | Map::NodePortRefused
+        )
+    }
+
+    /// Whether its elements belong to one Service each.
+    pub(crate) const fn is_of_services(self) -> bool {
+        matches!(
+            self,
+            Map::Services
+                | Map::Endpoints
+                | Map::AffinitySlots
+                | Map::AffinityEndpoints
+                | Map::NodePorts
+                | Map::NodePortEndpoints
+                | Map::NodePortAffinitySlots
+                | Map::NodePortAffinityEndpoints
+                | Map::Sources
+        )
+    }
+
+    /// What counts connections to destinations of a sort, and what counts refusals.
+    pub(crate) const fn counters(key: Key) -> (Map, Map) {
+        match key {
+            Key::Address => (Map::Connections, Map::Refused),
+            Key::NodePort => (Map::NodePortConnections, Map::NodePortRefused),
+        }
     }
 
     /// From destinations to class numbers.
@@ -155,6 +201,14 @@ impl Map {
             Map::ClusterIps => set(&[ip]),
             Map::ServiceCidrs | Map::PodCidrs | Map::NodePortAddresses => set(&[ip]).with_flags(SetFlags::INTERVAL),
             Map::Hairpins => set(&[ip, ip]),
+            Map::Connections | Map::Refused => {
+                set(&[ip, InetProto, InetService]).with_flags(SetFlags::DYNAMIC).with_size(config.counters_size)
+            }
+            // There are no more ports, and three protocols that Services have.
+            Map::NodePortConnections | Map::NodePortRefused => {
+                let size = config.counters_size.min(3 * 65_536);
+                set(&[InetProto, InetService]).with_flags(SetFlags::DYNAMIC).with_size(size)
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The chains and their rules.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nft::expr::{CmpOp, DynsetOp, Lookup, MetaKey, Nat, NatFamily, NatFlags, NatKind, NumgenMode, Reject};
@@ -37,7 +39,7 @@ impl Compiler {
         let rule = |chain: &str, exprs, comment| Rule::new(&self.table, chain, exprs).with_comment(comment);
         let jump = |chain| Rule::new(&self.table, chain, vec![Expr::jump(CHAIN_SERVICES)]);
         let services = vec![
-            rule(CHAIN_SERVICES, self.dispatch(Key::Address), "a port of a Service"),
+            rule(CHAIN_SERVICES, self.dispatch(Key::Address), self.first_comment()),
             rule(CHAIN_SERVICES, self.other_port(), "another port of a Service's cluster IP"),
             rule(CHAIN_SERVICES, self.nobody(), "a cluster IP that no Service has"),
             rule(CHAIN_SERVICES, self.dispatch(Key::NodePort), "a node port"),
@@ -56,18 +58,30 @@ impl Compiler {
         ]
     }
 
+    /// Says for the table whether its elements bear comments: they are not compared one by one.
+    fn first_comment(&self) -> &'static str {
+        if self.comments { "a port of a Service; elements bear its name" } else { "a port of a Service" }
+    }
+
+    /// Whether a table's elements were made with another choice of [`Config::comments`](crate::Config::comments).
+    pub(crate) fn differs_in_comments(&self, chains: &BTreeMap<Arc<str>, (Chain, Vec<Rule>)>) -> bool {
+        let first = chains.get(CHAIN_SERVICES).and_then(|(_, rules)| rules.first());
+        first.is_none_or(|rule| rule.comment.as_deref() != Some(self.first_comment()))
+    }
+
     /// What a class's number leads to.
     pub fn verdict(&self, class: &Class) -> Verdict {
-        match class {
-            Class { firewalled: false, action: Action::Drop } => Verdict::Drop,
-            class => Verdict::Goto(class.to_string().into()),
-        }
+        Verdict::Goto(class.to_string().into())
     }
 
     /// The chains that a class needs besides those of the program, each before those that go to it, with their rules.
     pub fn chains(&self, class: &Class) -> Vec<(Chain, Vec<Rule>)> {
+        let drop = |key| self.chain(&Action::Drop(key), self.refuse(key, Expr::Verdict(Verdict::Drop)));
         let mut chains = match class.action {
-            Action::Reject | Action::Drop => Vec::new(),
+            Action::Reject(key) => {
+                vec![self.chain(&class.action, self.refuse(key, Expr::goto(CHAIN_REJECT)))]
+            }
+            Action::Drop(key) => vec![drop(key)],
             Action::Forward { masquerade, pick } => {
                 let mut chains = vec![self.pick_chain(&pick)];
                 if masquerade != Masquerade::Never {
@@ -77,12 +91,16 @@ impl Compiler {
             }
             Action::BySource { cluster, local } => {
                 let mut chains = vec![self.pick_chain(&cluster)];
-                chains.extend(local.iter().map(|local| self.pick_chain(local)));
+                chains.push(local.map_or_else(|| drop(cluster.key), |local| self.pick_chain(&local)));
                 chains.push(self.chain(&class.action, self.by_source(&cluster, local.as_ref())));
                 chains
             }
         };
         if class.firewalled {
+            let drop = drop(Key::Address);
+            if chains.iter().all(|(chain, _)| chain.name != drop.0.name) {
+                chains.insert(0, drop);
+            }
             chains.push(self.chain(class, self.firewall(&class.action)));
         }
         chains
@@ -100,7 +118,25 @@ impl Compiler {
             let comments = ["a client that is known", "any other client", "there is no place to remember it"];
             rules = rules.into_iter().zip(comments).map(|(rule, comment)| rule.with_comment(comment)).collect();
         }
-        (chain, rules)
+        let counting = self.count(pick.key, Map::counters(pick.key).0);
+        let counting = counting.map(|exprs| Rule::new(&self.table, &chain.name, exprs));
+        (chain, counting.into_iter().chain(rules).collect())
+    }
+
+    /// Counts, and ends with a verdict that serves nobody.
+    fn refuse(&self, key: Key, verdict: Expr) -> Vec<Vec<Expr>> {
+        let counting = self.count(key, Map::counters(key).1);
+        counting.into_iter().chain([vec![verdict]]).collect()
+    }
+
+    /// A rule of its own: that it fails where the set is full must not end another.
+    fn count(&self, key: Key, map: Map) -> Option<Vec<Expr>> {
+        self.counted?;
+        let mut rule = Vec::new();
+        self.load_key(key, &mut rule);
+        let (set, exprs) = (map.name().into(), vec![Expr::counter()]);
+        rule.push(Expr::Dynset { set, op: DynsetOp::Add, key: Register::R0, data: None, timeout: None, exprs });
+        Some(rule)
     }
 
     /// Finds the destination's class and goes to its chain.
@@ -208,7 +244,7 @@ impl Compiler {
         let mut from_node: Vec<Expr> = is_local(Field::FibSaddrType).into();
         from_node.extend(self.mark_for_masquerade());
         from_node.push(goto_pick(cluster));
-        let others = local.map_or(Expr::Verdict(Verdict::Drop), goto_pick);
+        let others = local.map_or_else(|| Expr::goto(&Action::Drop(cluster.key).to_string()), goto_pick);
         vec![from_pod, from_node, vec![others]]
     }
 
@@ -217,12 +253,8 @@ impl Compiler {
         let behind = self.load_key(Key::Address, &mut refuse);
         refuse.push(self.source().load(behind));
         refuse.push(lookup(Map::Sources, Lookup::NotContained));
-        refuse.push(Expr::Verdict(Verdict::Drop));
-        let rest = match action {
-            Action::Drop => Expr::Verdict(Verdict::Drop),
-            action => Expr::goto(&action.to_string()),
-        };
-        vec![refuse, vec![rest]]
+        refuse.push(Expr::goto(&Action::Drop(Key::Address).to_string()));
+        vec![refuse, vec![Expr::goto(&action.to_string())]]
     }
 
     fn pick(&self, pick: &Pick) -> Vec<Vec<Expr>> {

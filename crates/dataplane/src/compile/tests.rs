@@ -62,9 +62,14 @@ fn a_class_brings_the_chains_that_it_goes_to() {
     let local = pick(List::Local, 2, None);
     let class = Class { firewalled: true, action: Action::BySource { cluster, local: Some(local) } };
     let expected = "\
+drop-port
+  add @refused { ip daddr . meta l4proto . th dport counter packets 0 bytes 0 }
+  drop
 n5
+  add @connections { ip daddr . meta l4proto . th dport counter packets 0 bytes 0 }
   meta priority set 0x00000000 dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 5 map @endpoints
 local-n2
+  add @connections { ip daddr . meta l4proto . th dport counter packets 0 bytes 0 }
   meta priority set 0x00000000 dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 offset 16777216 map \
                     @endpoints
 by-source-n5-n2
@@ -72,7 +77,7 @@ by-source-n5-n2
   fib saddr type local meta mark set meta mark | 0x00004000 goto n5
   goto local-n2
 firewall-by-source-n5-n2
-  ip daddr . meta l4proto . th dport . ip saddr != @sources drop
+  ip daddr . meta l4proto . th dport . ip saddr != @sources goto drop-port
   goto by-source-n5-n2";
     assert_eq!(text(&compiler(Family::V4).chains(&class)), expected);
 }
@@ -82,7 +87,10 @@ fn no_local_endpoint_is_a_drop_for_all_others() {
     let class =
         Class { firewalled: false, action: Action::BySource { cluster: pick(List::Cluster, 1, None), local: None } };
     let chains = compiler(Family::V4).chains(&class);
-    assert_eq!(chains.last().map(|(_, rules)| rules.last().map(nft::Rule::text)), Some(Some("drop".to_owned())));
+    assert_eq!(
+        chains.last().map(|(_, rules)| rules.last().map(nft::Rule::text)),
+        Some(Some("goto drop-port".to_owned()))
+    );
 }
 
 /// Classes that differ have chains of different names, else one would take the other's place.
@@ -98,8 +106,8 @@ fn names_of_classes_are_unique() {
                 let pick = |list| Pick { key, list, count, affinity };
                 let (cluster, local) = (pick(List::Cluster), pick(List::Local));
                 let mut actions = vec![
-                    Action::Reject,
-                    Action::Drop,
+                    Action::Reject(key),
+                    Action::Drop(key),
                     Action::BySource { cluster, local: None },
                     Action::BySource { cluster, local: Some(local) },
                     Action::BySource { cluster, local: Some(Pick { count: 3, ..local }) },

@@ -17,6 +17,10 @@ pub(super) struct Changes {
     removed: Elements,
     new_chains: Vec<(Chain, Vec<Rule>)>,
     gone_chains: Vec<Arc<str>>,
+    /// What is said of the elements of the Service that is looked at.
+    comment: Option<Box<str>>,
+    /// Counters of destinations that are gone.
+    uncounted: Vec<(Map, Element)>,
 }
 
 /// Elements by map.
@@ -40,18 +44,48 @@ impl Changes {
         self.held.as_ref()
     }
 
+    /// From here on, elements that belong to one Service say this.
+    pub(super) fn comment(&mut self, comment: Option<Box<str>>) {
+        self.comment = comment;
+    }
+
     pub(super) fn add(&mut self, (map, element): (Map, Element)) {
-        if let Some(data) = self.held.as_mut().and_then(|held| held.take(map, &element)) {
-            if data == element.data {
-                return;
+        let element = self.commented(map, element);
+        if let Some(held) = &mut self.held {
+            let renamed = held.renamed && map.is_of_services();
+            if let Some(data) = held.take(map, &element) {
+                if data == element.data && !renamed {
+                    return;
+                }
+                self.removed.0[map as usize].push(Element { data, ..element.clone() });
             }
-            self.removed.0[map as usize].push(Element { data, ..element.clone() });
         }
         self.added.0[map as usize].push(element);
     }
 
     pub(super) fn remove(&mut self, (map, element): (Map, Element)) {
+        let element = self.commented(map, element);
         self.removed.0[map as usize].push(element);
+    }
+
+    /// A destination is gone: one that comes back begins at zero.
+    pub(super) fn uncount(&mut self, elements: [(Map, Element); 2]) {
+        self.uncounted.extend(elements);
+    }
+
+    /// To be taken away, a counter that is not there is added first: that would be refused where the set is full. It has
+    /// room if all that there is to count fits into half of it. (Without, a destination that comes back counts on.)
+    pub(super) fn keep_counters_unless_there_is_room(&mut self, size: usize, destinations: usize) {
+        if destinations + self.uncounted.len() > size / 2 {
+            self.uncounted.clear();
+        }
+    }
+
+    fn commented(&self, map: Map, element: Element) -> Element {
+        match &self.comment {
+            Some(comment) if map.is_of_services() => element.with_comment(comment),
+            _ => element,
+        }
     }
 
     pub(super) fn add_chain(&mut self, chain: (Chain, Vec<Rule>)) {
@@ -69,7 +103,9 @@ impl Changes {
         let mut changed_chains = Vec::new();
         if let Some(mut held) = self.held.take() {
             for map in Map::ALL {
-                self.removed.0[map as usize].extend(held.rest(map));
+                let rest = held.rest(map);
+                self.uncounted.extend(rest.iter().flat_map(|element| compiler.counters_of(map, &element.key)));
+                self.removed.0[map as usize].extend(rest);
             }
             let mut wanted = compiler.program();
             wanted.append(&mut self.new_chains);
@@ -84,8 +120,9 @@ impl Changes {
                 }
             }
             self.gone_chains.extend(held.chains.into_keys());
+        } else {
+            cancel(&mut self.added, &mut self.removed);
         }
-        cancel(&mut self.added, &mut self.removed);
         count += self.new_chains.iter().chain(&changed_chains).map(|(_, rules)| 1 + rules.len()).sum::<usize>();
         count += self.gone_chains.len();
         count += self.added.0.iter().chain(&self.removed.0).map(Vec::len).sum::<usize>();
@@ -105,6 +142,7 @@ impl Changes {
         for (map, elements) in Map::ALL.into_iter().zip(self.added.0) {
             batch.add_elements(compiler.set(map), elements);
         }
+        uncount(&mut batch, compiler, self.uncounted);
         // All rules first: chains that go may still go to each other.
         for name in &self.gone_chains {
             batch.push(Operation::FlushChain(compiler.table().clone(), Arc::clone(name)));
@@ -127,18 +165,34 @@ fn create(batch: &mut Batch, compiler: &Compiler, replace: bool) -> usize {
     1 + compiler.sets().len()
 }
 
-/// What is taken away and added again with the same data, as when a Service takes over another's address, is left.
+/// Nobody knows whether packets have made these elements, and one that is not there cannot be taken away. So they are
+/// added first, which changes nothing where they are.
+fn uncount(batch: &mut Batch, compiler: &Compiler, uncounted: Vec<(Map, Element)>) {
+    let mut by_map = Elements::default();
+    for (map, element) in uncounted {
+        by_map.0[map as usize].push(element);
+    }
+    for (map, mut elements) in Map::ALL.into_iter().zip(by_map.0) {
+        elements.sort_unstable();
+        elements.dedup();
+        batch.add_elements(compiler.set(map), elements.clone());
+        batch.delete_elements(compiler.set(map), elements);
+    }
+}
+
+/// What is taken away and added again with the same data and comment, as when a Service takes over another's address, is left.
 fn cancel(added: &mut Elements, removed: &mut Elements) {
     for (added, removed) in added.0.iter_mut().zip(&mut removed.0) {
         if added.is_empty() || removed.is_empty() {
             continue;
         }
-        let gone: HashMap<ElementKey, Option<Data>> =
-            removed.iter().map(|element| (ElementKey::of(element), element.data.clone())).collect();
+        let told = |element: &Element| (element.data.clone(), element.comment.clone());
+        let gone: HashMap<ElementKey, (Option<Data>, Option<Box<str>>)> =
+            removed.iter().map(|element| (ElementKey::of(element), told(element))).collect();
         let mut kept = HashSet::new();
         added.retain(|element| {
             let key = ElementKey::of(element);
-            let same = gone.get(&key).is_some_and(|data| *data == element.data);
+            let same = gone.get(&key).is_some_and(|gone| *gone == told(element));
             if same {
                 kept.insert(key);
             }

@@ -78,6 +78,11 @@ impl Claims {
         self.owners.get(destination).map(|owner| owner.id)
     }
 
+    /// How many destinations there are.
+    pub(super) fn len(&self) -> usize {
+        self.owners.len()
+    }
+
     pub(super) fn waiting(&self) -> Vec<(Destination, ServiceId)> {
         let all = self.waiting.iter();
         let mut all: Vec<_> = all.flat_map(|(at, waiting)| waiting.iter().map(|one| (*at, one.id))).collect();

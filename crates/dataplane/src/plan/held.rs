@@ -17,6 +17,8 @@ pub(super) struct Held {
     /// Whether there is a table that is made as we make it. If not, `stale` says whether there is another.
     pub(super) usable: bool,
     pub(super) stale: bool,
+    /// Whether its elements bear comments though they should not, or the other way round.
+    pub(super) renamed: bool,
     pub(super) chains: BTreeMap<Arc<str>, (Chain, Vec<Rule>)>,
     /// By map.
     elements: Vec<Elements>,
@@ -37,7 +39,8 @@ impl Held {
                 elements[map as usize] = sets.remove(map.name()).map(|(_, elements)| elements).unwrap_or_default();
             }
         }
-        Held { family: compiler.family(), usable, stale: there && !usable, chains, elements }
+        let renamed = usable && compiler.differs_in_comments(&chains);
+        Held { family: compiler.family(), usable, stale: there && !usable, renamed, chains, elements }
     }
 
     /// Takes an element that is wanted out of what is held: its data, if it is there.
@@ -66,7 +69,6 @@ impl Held {
             let number = u32::from_ne_bytes(at.key.as_slice().try_into().ok()?);
             match data {
                 Some(Data::Verdict(Verdict::Goto(chain))) => Some((chain.to_string(), number)),
-                Some(Data::Verdict(Verdict::Drop)) => Some(("drop".to_owned(), number)),
                 _ => None,
             }
         });

@@ -1,5 +1,7 @@
 //! One destination's route with all that its elements are made of; and how the elements of one become those of another.
 
+use std::num::NonZeroU16;
+
 use ipnet::IpNet;
 
 use crate::compile::{Action, Class, Compiler, Ids};
@@ -11,6 +13,8 @@ use crate::route::{Destination, Endpoint, List, PortRoutes, Route, ServiceRoutes
 pub(super) struct View<'a> {
     pub(super) destination: Destination,
     pub(super) class: Class,
+    /// The Service's own port: a node port's is another.
+    pub(super) port: NonZeroU16,
     pub(super) sources: &'a [IpNet],
     pub(super) endpoints: Endpoints<'a>,
 }
@@ -26,7 +30,7 @@ pub(super) struct Endpoints<'a> {
 impl<'a> Endpoints<'a> {
     fn of(class: &Class, port: &'a PortRoutes, affinity: bool) -> Endpoints<'a> {
         let (cluster, local) = match class.action {
-            Action::Reject | Action::Drop => (false, false),
+            Action::Reject(_) | Action::Drop(_) => (false, false),
             Action::Forward { pick, .. } => (pick.is_of(List::Cluster), pick.is_of(List::Local)),
             Action::BySource { local, .. } => (true, local.is_some()),
         };
@@ -56,6 +60,7 @@ fn view<'a>(service: &'a ServiceRoutes, port: &'a PortRoutes, route: &Route) -> 
     View {
         destination: route.destination,
         class,
+        port: port.port,
         sources: if route.firewalled { &service.sources } else { &[] },
         endpoints: Endpoints::of(&class, port, service.affinity.is_some()),
     }

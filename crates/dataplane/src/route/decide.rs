@@ -82,6 +82,7 @@ fn route_port(
     let (needs_cluster, needs_local) = (needs(List::Cluster), needs(List::Local));
     PortRoutes {
         protocol,
+        port: number,
         cluster: if needs_cluster { cluster } else { Vec::new() },
         local: if needs_local { local } else { Vec::new() },
         serving: if protocol == Protocol::Udp { endpoints.serving() } else { Vec::new() },

@@ -103,7 +103,8 @@ fn a_trace_says_which_rules_the_packet_met() {
     endpoints(&mut dataplane, &["10.244.1.1"]);
     let trace = Tracer::new(&dataplane.backend().ruleset).trace(&packet("10.244.9.1"), &mut |_| 0).unwrap();
     let chains: Vec<&str> = trace.steps.iter().filter_map(|step| Some(step.split_once(':')?.0)).collect();
-    assert_eq!(chains, ["prerouting", "services", "n1-affinity-60"]);
+    assert_eq!(chains, ["prerouting", "services", "n1-affinity-60", "n1-affinity-60"]);
+    assert!(trace.steps[2].contains("add @connections"), "{}", trace.steps[2]);
 }
 
 #[test]

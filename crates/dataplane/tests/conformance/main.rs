@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod affinity;
+mod comments;
+mod counters;
 mod distribution;
 mod flows;
 mod history;

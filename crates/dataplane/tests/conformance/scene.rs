@@ -1,6 +1,8 @@
 //! Services for the tests that are not rows: the table's own words, under names and addresses of their own.
 
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use dataplane::model::{EndpointSlice, Model};
 use dataplane::{Config, Dataplane, NamespacedName};
@@ -68,5 +70,36 @@ pub fn server(cluster: &Cluster, who: &str, protocol: u8, to: SocketAddr) -> any
     match met {
         Met::Server(name, _) => Ok(name.split(':').next().unwrap_or_default().to_owned()),
         other => anyhow::bail!("{who} to {to}: {other:?}"),
+    }
+}
+
+/// A connection that is held.
+pub struct Stream {
+    stream: TcpStream,
+}
+
+impl Stream {
+    /// Connects.
+    pub fn open(cluster: &Cluster, who: &str, to: SocketAddr) -> anyhow::Result<Stream> {
+        let stream = cluster.place(who).run(|| TcpStream::connect_timeout(&to, Duration::from_secs(5)))??;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let stream = Stream { stream };
+        stream.line()?;
+        Ok(stream)
+    }
+
+    /// Sends a line, and has it back.
+    pub fn echo(&self) -> anyhow::Result<()> {
+        (&self.stream).write_all(b"still there?\n")?;
+        let line = self.line()?;
+        anyhow::ensure!(line == "still there?\n", "{line:?}");
+        Ok(())
+    }
+
+    /// A server says no more than a line at once.
+    fn line(&self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        BufReader::new(&self.stream).read_line(&mut line)?;
+        Ok(line)
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::DecodeError;
-use super::expr::verdict;
-use crate::element::{Data, Element, Role};
+use super::expr::{expr, verdict};
+use crate::element::{Counter, Data, Element, Role};
+use crate::expr::Expr;
 use crate::userdata;
 use crate::value::Value;
 use crate::wire::Attributes;
@@ -42,6 +43,7 @@ fn element(a: Attributes<'_>) -> Result<Element, DecodeError> {
             number_of::OBJREF => element.data = a.text(number_of::OBJREF).map(|name| Data::Object(Arc::from(name))),
             number_of::TIMEOUT => element.timeout = a.u64(kind).map(Duration::from_millis),
             number_of::EXPIRATION => element.expires = a.u64(kind).map(Duration::from_millis),
+            number_of::EXPR => element.counter = counter(Attributes(bytes))?,
             number_of::USERDATA => {
                 element.comment = userdata::comment(bytes, userdata::COMMENT).map(String::into_boxed_str);
             }
@@ -49,6 +51,14 @@ fn element(a: Attributes<'_>) -> Result<Element, DecodeError> {
         }
     }
     if has_key { Ok(element) } else { Err(DecodeError("element's key")) }
+}
+
+/// Other statements that elements may bear are not told.
+fn counter(a: Attributes<'_>) -> Result<Option<Counter>, DecodeError> {
+    Ok(match expr(a)? {
+        Expr::Counter { packets, bytes } => Some(Counter { packets, bytes }),
+        _ => None,
+    })
 }
 
 fn element_data(a: Attributes<'_>) -> Result<Data, DecodeError> {

@@ -19,7 +19,8 @@ pub(super) fn list(list: Attributes<'_>) -> Result<Vec<Expr>, DecodeError> {
     list.filter(|(kind, _)| *kind == LIST_ELEM).map(|(_, one)| expr(Attributes(one))).collect()
 }
 
-fn expr(a: Attributes<'_>) -> Result<Expr, DecodeError> {
+/// One expression.
+pub(super) fn expr(a: Attributes<'_>) -> Result<Expr, DecodeError> {
     let name = a.text(number::NAME).ok_or(DecodeError("expression's name"))?;
     let bytes = a.find(number::DATA).unwrap_or_default();
     Ok(known(name, Attributes(bytes)).unwrap_or_else(|| Expr::Raw { name: name.into(), data: bytes.to_vec() }))

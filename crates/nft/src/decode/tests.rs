@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::element::{Data, Element, Role};
+use crate::element::{Counter, Data, Element, Role};
 use crate::encode::encode;
 use crate::set::{Set, SetData};
 use crate::value::{Type, Value};
@@ -51,15 +51,19 @@ fn element_of(set: &Set) -> impl Strategy<Value = Element> + use<> {
     let comment = option::of("\\PC{0,30}".prop_map(String::into_boxed_str));
     let key =
         (value_of(&set.key), option::of(value_of(&set.key)), prop_oneof![Just(Role::Key), Just(Role::IntervalEnd)]);
-    (key, data_of(&set.data), timeout, comment).prop_map(|((key, key_end, role), data, timeout, comment)| Element {
-        key,
-        key_end,
-        data,
-        timeout,
-        expires: None,
-        comment,
-        role,
-    })
+    let counter = option::of(any::<(u64, u64)>().prop_map(|(packets, bytes)| Counter { packets, bytes }));
+    (key, data_of(&set.data), timeout, comment, counter).prop_map(
+        |((key, key_end, role), data, timeout, comment, counter)| Element {
+            key,
+            key_end,
+            data,
+            timeout,
+            expires: None,
+            comment,
+            counter,
+            role,
+        },
+    )
 }
 
 fn set_with_elements() -> impl Strategy<Value = (Set, Vec<Element>)> {

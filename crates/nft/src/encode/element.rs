@@ -1,8 +1,9 @@
 //! Elements as attributes, as many in a message as fit.
 
 use super::object::milliseconds;
-use super::{EncodeError, Messages};
-use crate::element::{Data, Element, Role};
+use super::{EncodeError, Messages, expr};
+use crate::element::{Counter, Data, Element, Role};
+use crate::expr::Expr;
 use crate::set::Set;
 use crate::userdata;
 use crate::value::Value;
@@ -41,7 +42,7 @@ pub(super) fn elements(
 }
 
 fn element(set: &Set, element: &Element, with_data: bool, w: &mut Writer) -> Result<(), EncodeError> {
-    let Element { key, key_end, data, timeout, expires: _, comment, role } = element;
+    let Element { key, key_end, data, timeout, expires: _, comment, counter, role } = element;
     match role {
         Role::CatchAll => w.u32(number_of::FLAGS, number_of::FLAG_CATCH_ALL),
         Role::IntervalEnd => w.u32(number_of::FLAGS, number_of::FLAG_INTERVAL_END),
@@ -66,6 +67,9 @@ fn element(set: &Set, element: &Element, with_data: bool, w: &mut Writer) -> Res
     }
     if let Some(timeout) = timeout {
         w.u64(number_of::TIMEOUT, milliseconds(*timeout));
+    }
+    if let Some(Counter { packets, bytes }) = *counter {
+        w.nest(number_of::EXPR, |w| expr::one(&Expr::Counter { packets, bytes }, w));
     }
     if let Some(comment) = comment {
         let mut bytes = Vec::new();

@@ -18,7 +18,7 @@ pub(super) fn list(exprs: &[Expr], w: &mut Writer) {
 }
 
 /// Name and data of an expression.
-fn one(expr: &Expr, w: &mut Writer) {
+pub(super) fn one(expr: &Expr, w: &mut Writer) {
     if let Expr::Raw { name, data } = expr {
         w.text(number::NAME, name);
         w.nested_bytes(number::DATA, data);

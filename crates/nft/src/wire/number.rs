@@ -109,6 +109,7 @@ pub(crate) mod element {
     pub(crate) const TIMEOUT: u16 = 4;
     pub(crate) const EXPIRATION: u16 = 5;
     pub(crate) const USERDATA: u16 = 6;
+    pub(crate) const EXPR: u16 = 7;
     pub(crate) const OBJREF: u16 = 9;
     pub(crate) const KEY_END: u16 = 10;
     pub(crate) const LIST_TABLE: u16 = 1;
