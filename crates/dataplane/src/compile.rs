@@ -5,6 +5,8 @@
 //! ```text
 //! prerouting, output (nat, dstnat)
 //!   jump services
+//! output, behind that
+//!   ip daddr 127.0.0.0/8 ... th dport map @node-ports ... redirect to :meta l4proto map @loopback-relay
 //! services
 //!   meta priority set ip daddr . meta l4proto . th dport map @services meta priority vmap @classes
 //!   ip daddr @cluster-ips reject                        # another port of a Service

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use nft::conntrack::{Entry, Filter, Protocol as Above, ProtocolFilter, Status};
 
@@ -16,21 +17,21 @@ const FEW: usize = 4;
 /// UDP destinations whose connections may be stale, each with those that answer for it now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StaleFlows {
-    destinations: BTreeMap<Destination, Vec<Endpoint>>,
+    /// `None`: no Service has it any more.
+    destinations: BTreeMap<Destination, Option<Vec<Endpoint>>>,
     node_addresses: Vec<IpAddr>,
+    relay: Option<NonZeroU16>,
 }
 
 impl StaleFlows {
     /// On this node.
     pub fn new(node: &Node) -> StaleFlows {
-        StaleFlows { destinations: BTreeMap::new(), node_addresses: node.addresses.clone() }
+        StaleFlows { destinations: BTreeMap::new(), node_addresses: node.addresses.clone(), relay: node.loopback_relay }
     }
 
-    /// Connections to a UDP destination are stale unless one of these answers.
-    pub fn add(&mut self, destination: Destination, serving: &[Endpoint]) {
-        let mut serving = serving.to_vec();
-        serving.sort_unstable();
-        self.destinations.insert(destination, serving);
+    /// Connections to a UDP destination are stale unless one of these answers. `None`: no Service has it any more.
+    pub fn add(&mut self, destination: Destination, serving: Option<&[Endpoint]>) {
+        self.destinations.insert(destination, serving.map(<[Endpoint]>::to_vec));
     }
 
     /// Whether there is nothing to look for.
@@ -67,21 +68,30 @@ impl StaleFlows {
         else {
             return false;
         };
-        let Some(port) = std::num::NonZeroU16::new(port) else { return false };
+        let Some(port) = NonZeroU16::new(port) else { return false };
         if number != Protocol::Udp.number() {
             return false;
         }
         let (address, protocol) = (entry.original.destination, Protocol::Udp);
+        let node_port = Destination::NodePort { family: Family::of(address), protocol, port };
+        if address.is_loopback() {
+            // The relay answers for a node port, whether or not it finds anybody.
+            let relayed = self.relay.map(NonZeroU16::get) == Some(answering_port);
+            return match self.destinations.get(&node_port) {
+                Some(Some(_)) => self.relay.is_some() && !relayed,
+                Some(None) => relayed,
+                None => false,
+            };
+        }
         let exact = self.destinations.get(&Destination::Address { address, protocol, port });
         let serving = exact.or_else(|| {
             // A connection to somebody else's port of the same number is none of ours.
             let ours = entry.status.contains(Status::DST_NAT) || self.node_addresses.contains(&address);
-            let node_port = Destination::NodePort { family: Family::of(address), protocol, port };
             self.destinations.get(&node_port).filter(|_| ours)
         });
         let answers =
             |endpoint: &Endpoint| endpoint.address == entry.reply.source && endpoint.port.get() == answering_port;
-        serving.is_some_and(|serving| !serving.iter().any(answers))
+        serving.is_some_and(|serving| !serving.iter().flatten().any(answers))
     }
 }
 

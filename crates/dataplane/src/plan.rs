@@ -131,12 +131,12 @@ impl Planner {
         self.plan(changes, flows)
     }
 
-    /// The endpoints of a destination that still answer; none if nobody has it.
-    pub(crate) fn serving(&self, destination: &Destination) -> &[Endpoint] {
+    /// The endpoints of a destination that still answer; `None` if no Service has it.
+    pub(crate) fn serving(&self, destination: &Destination) -> Option<&[Endpoint]> {
         let service = self.claims.owner(destination).and_then(|id| self.services.get(&id));
         let mut ports = service.iter().flat_map(|service| &service.ports);
         let port = ports.find(|port| port.routes.iter().any(|route| route.destination == *destination));
-        port.map_or(&[], |port| &port.serving)
+        port.map(|port| &*port.serving)
     }
 
     /// Every UDP destination, with the endpoints that still answer.

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,11 @@ pub enum Outcome {
         to: Endpoint,
         /// And its source to the node's own address.
         masquerade: bool,
+    },
+    /// It goes to a process of this machine: to this port of loopback.
+    Redirected {
+        /// The port.
+        to: NonZeroU16,
     },
     /// The sender is told.
     Rejected,
@@ -141,6 +147,7 @@ impl<'a> Tracer<'a> {
             mark: self.mark,
             priority: self.priority,
             forwarded: None,
+            redirected: None,
             masquerade: false,
             steps: Vec::new(),
         };
@@ -150,11 +157,12 @@ impl<'a> Tracer<'a> {
         if stop.is_none() && leaves {
             stop = self.hook(Hook::Postrouting, &mut flow, random)?;
         }
-        let outcome = match (stop, flow.forwarded) {
-            (Some(Stop::Reject), _) => Outcome::Rejected,
-            (Some(Stop::Drop), _) => Outcome::Dropped,
-            (None, Some(to)) => Outcome::Forwarded { to, masquerade: flow.masquerade },
-            (None, None) => Outcome::Passed { masquerade: flow.masquerade },
+        let outcome = match (stop, flow.forwarded, flow.redirected) {
+            (Some(Stop::Reject), ..) => Outcome::Rejected,
+            (Some(Stop::Drop), ..) => Outcome::Dropped,
+            (None, Some(to), _) => Outcome::Forwarded { to, masquerade: flow.masquerade },
+            (None, None, Some(to)) => Outcome::Redirected { to },
+            (None, None, None) => Outcome::Passed { masquerade: flow.masquerade },
         };
         Ok(Trace { outcome, mark: flow.mark, priority: flow.priority, steps: flow.steps })
     }
@@ -197,6 +205,7 @@ struct Flow {
     mark: u32,
     priority: u32,
     forwarded: Option<Endpoint>,
+    redirected: Option<NonZeroU16>,
     masquerade: bool,
     steps: Vec<String>,
 }

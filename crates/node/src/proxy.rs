@@ -109,6 +109,7 @@ fn model_node(config: &Config, own: &OwnNode, service_cidrs: &[IpNet]) -> model:
         pod_cidrs: own.pod_cidrs.clone(),
         service_cidrs: service_cidrs.to_vec(),
         masquerade_all: false,
+        loopback_relay: None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::compile::fields::{destination_key, endpoint_value};
 use crate::compile::intervals::{everything, intervals, loopback};
 use crate::compile::key::Key;
 use crate::compile::{Class, Compiler, Map};
-use crate::model::Node;
+use crate::model::{Node, Protocol};
 use crate::route::{Destination, Endpoint, List};
 
 /// Slots of [`List::Cluster`] are numbered from zero, those of [`List::Local`] from here: more endpoints than can be.
@@ -169,13 +169,21 @@ impl Compiler {
             (Map::PodCidrs, intervals(&node.pod_cidrs, &[], self.family)),
             (Map::NodePortAddresses, intervals(node_ports, &[loopback(self.family)], self.family)),
         ];
-        sets.into_iter().flat_map(|(map, elements)| elements.into_iter().map(move |e| (map, e))).collect()
+        let sets = sets.into_iter().flat_map(|(map, elements)| elements.into_iter().map(move |e| (map, e)));
+        sets.chain(node.loopback_relay.into_iter().flat_map(loopback_relay)).collect()
     }
 }
 
 fn counters(sort: Key, key: Value) -> [(Map, Element); 2] {
     let (connections, refused) = Map::counters(sort);
     [(connections, Element::new(key.clone())), (refused, Element::new(key))]
+}
+
+/// What is relayed on loopback. SCTP is not: there is no relay for it.
+fn loopback_relay(port: std::num::NonZeroU16) -> impl Iterator<Item = (Map, Element)> {
+    let element =
+        move |protocol: Protocol| Element::value(Value::new().u8(protocol.number()), Value::new().u16(port.get()));
+    [Protocol::Tcp, Protocol::Udp].into_iter().map(move |protocol| (Map::LoopbackRelay, element(protocol)))
 }
 
 /// An id as a key.

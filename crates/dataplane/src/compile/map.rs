@@ -42,6 +42,8 @@ pub enum Map {
     NodePortAddresses,
     /// Addresses that may be connected to themselves, twice each.
     Hairpins,
+    /// Protocol to the port of loopback at which a relay listens.
+    LoopbackRelay,
     /// Address, protocol and port: counts connections that were given an endpoint. Filled by packets.
     Connections,
     /// The same for protocol and node port.
@@ -54,7 +56,7 @@ pub enum Map {
 
 impl Map {
     /// All, in order.
-    pub const ALL: [Map; 20] = [
+    pub const ALL: [Map; 21] = [
         Map::Classes,
         Map::Services,
         Map::Endpoints,
@@ -71,6 +73,7 @@ impl Map {
         Map::PodCidrs,
         Map::NodePortAddresses,
         Map::Hairpins,
+        Map::LoopbackRelay,
         Map::Connections,
         Map::NodePortConnections,
         Map::Refused,
@@ -99,6 +102,7 @@ impl Map {
             Map::PodCidrs => "pod-cidrs",
             Map::NodePortAddresses => "node-port-addresses",
             Map::Hairpins => "hairpins",
+            Map::LoopbackRelay => "loopback-relay",
             Map::Connections => "connections",
             Map::NodePortConnections => "node-port-connections",
             Map::Refused => "refused",
@@ -201,6 +205,7 @@ impl Map {
             Map::ClusterIps => set(&[ip]),
             Map::ServiceCidrs | Map::PodCidrs | Map::NodePortAddresses => set(&[ip]).with_flags(SetFlags::INTERVAL),
             Map::Hairpins => set(&[ip, ip]),
+            Map::LoopbackRelay => map(&[InetProto], &[InetService]),
             Map::Connections | Map::Refused => {
                 set(&[ip, InetProto, InetService]).with_flags(SetFlags::DYNAMIC).with_size(config.counters_size)
             }

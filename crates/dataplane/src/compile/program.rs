@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use nft::expr::{CmpOp, DynsetOp, Lookup, MetaKey, Nat, NatFamily, NatFlags, NatKind, NumgenMode, Reject};
 use nft::{Chain, ChainType, Expr, Field, Hook, Register, Rule, Value, Verdict};
 
 use crate::compile::elements::{first_slot, list_bit};
+use crate::compile::intervals::loopback;
 use crate::compile::key::Key;
 use crate::compile::{Action, Class, Compiler, FIRST_UNPRIVILEGED, Map, Pick};
 use crate::model::{Family, Protocol};
@@ -44,6 +46,8 @@ impl Compiler {
             rule(CHAIN_SERVICES, self.nobody(), "a cluster IP that no Service has"),
             rule(CHAIN_SERVICES, self.dispatch(Key::NodePort), "a node port"),
         ];
+        let relay = rule("output", self.relay_loopback(), "a node port at a loopback address");
+        let output = vec![jump("output"), relay];
         let postrouting = vec![
             rule("postrouting", self.masquerade_marked(), "what was marked for it"),
             rule("postrouting", self.masquerade_hairpin(), "from a Pod to itself"),
@@ -52,7 +56,7 @@ impl Compiler {
             self.chain(&CHAIN_REJECT, self.reject()),
             (Chain::regular(&self.table, CHAIN_SERVICES), services),
             (nat("prerouting", Hook::Prerouting, DSTNAT), vec![jump("prerouting")]),
-            (nat("output", Hook::Output, DSTNAT), vec![jump("output")]),
+            (nat("output", Hook::Output, DSTNAT), output),
             (Chain::regular(&self.table, CHAIN_MASQUERADE), self.masquerade()),
             (nat("postrouting", Hook::Postrouting, SRCNAT), postrouting),
         ]
@@ -153,6 +157,35 @@ impl Compiler {
         rule.push(load_scratch(Register::R0));
         rule.push(lookup(Map::Classes, Lookup::Verdict));
         rule
+    }
+
+    /// A packet to a loopback address cannot leave the machine with a rewritten destination: its source is a loopback
+    /// address too, and the kernel takes no answer to that from outside (`route_localnet` would make it, and would let
+    /// others reach what listens on loopback alone). So a process of this machine takes it, and connects anew.
+    fn relay_loopback(&self) -> Vec<Expr> {
+        let mut rule = vec![self.destination().load(Register::R0)];
+        rule.extend(self.is_loopback());
+        self.load_key(Key::NodePort, &mut rule);
+        rule.push(lookup(Map::NodePorts, Lookup::Value(SCRATCH)));
+        // Which class it is does not matter here. A look-up whose result nobody takes is not listed by nft.
+        rule.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
+        rule.extend(clear_scratch());
+        rule.push(Field::L4proto.load(Register::R0));
+        rule.push(lookup(Map::LoopbackRelay, Lookup::Value(SCRATCH)));
+        rule.push(Expr::Redirect { ports: Some((SCRATCH, None)), flags: NatFlags::NONE });
+        rule
+    }
+
+    /// Ends the rule unless the first register holds an address of 127.0.0.0/8, or ::1.
+    fn is_loopback(&self) -> Vec<Expr> {
+        match loopback(self.family) {
+            IpNet::V4(net) => {
+                let (mask, xor) = (Value::new().ip(net.netmask().into()), Value::new().host_u32(0));
+                let masked = Expr::Bitwise { sreg: Register::R0, dreg: Register::R0, mask, xor };
+                vec![masked, Expr::eq(Register::R0, Value::new().ip(net.network().into()))]
+            }
+            IpNet::V6(net) => vec![Expr::eq(Register::R0, Value::new().ip(net.addr().into()))],
+        }
     }
 
     fn other_port(&self) -> Vec<Expr> {

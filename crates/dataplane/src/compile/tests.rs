@@ -41,6 +41,8 @@ prerouting
   jump services
 output
   jump services
+  ip daddr 127.0.0.0/8 meta priority set meta l4proto . th dport map @node-ports meta priority set 0x00000000 \
+                    redirect to :meta l4proto map @loopback-relay
 masquerade
   th sport < 1024 masquerade fully-random
   numgen random mod 2 0x00000000 masquerade to :1024-29999 fully-random
@@ -50,10 +52,8 @@ postrouting
   ip saddr . ip daddr @hairpins goto masquerade";
     assert_eq!(text(&compiler(Family::V4).program()), expected);
     let v6 = text(&compiler(Family::V6).program());
-    assert_eq!(
-        v6,
-        expected.replace("ip saddr", "ip6 saddr").replace("ip daddr", "ip6 daddr").replace("icmp 3", "icmp 4")
-    );
+    let expected = expected.replace("ip saddr", "ip6 saddr").replace("ip daddr", "ip6 daddr");
+    assert_eq!(v6, expected.replace("icmp 3", "icmp 4").replace("127.0.0.0/8", "::1"));
 }
 
 #[test]

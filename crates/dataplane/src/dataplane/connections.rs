@@ -29,7 +29,7 @@ impl<B: Backend> Dataplane<B> {
         let start = Instant::now();
         let mut stale = StaleFlows::new(self.model.node());
         for (destination, serving) in self.planners.iter().flat_map(|planner| planner.udp()) {
-            stale.add(destination, serving);
+            stale.add(destination, Some(serving));
         }
         let ended = if stale.is_empty() { 0 } else { self.backend.end_flows(&stale)? };
         Ok(FlowsReport { destinations: stale.len(), ended, duration: start.elapsed() })

@@ -36,12 +36,14 @@ fn entry(to: (&str, u16), answered_by: (&str, u16), status: u32) -> Entry {
 }
 
 fn stale() -> StaleFlows {
-    let node = Node { addresses: vec![ip("172.30.0.1")], ..Node::default() };
+    let node = Node { addresses: vec![ip("172.30.0.1")], loopback_relay: Some(port(40053)), ..Node::default() };
     let mut stale = StaleFlows::new(&node);
-    stale.add(vip("10.96.0.10"), &[endpoint("10.244.1.2"), endpoint("10.244.1.1")]);
-    stale.add(vip("10.96.0.11"), &[]);
+    stale.add(vip("10.96.0.10"), Some(&[endpoint("10.244.1.2"), endpoint("10.244.1.1")]));
+    stale.add(vip("10.96.0.11"), Some(&[]));
+    stale.add(vip("10.96.0.13"), None);
     let node_port = Destination::NodePort { family: Family::V4, protocol: Protocol::Udp, port: port(30053) };
-    stale.add(node_port, &[endpoint("10.244.1.1")]);
+    stale.add(node_port, Some(&[endpoint("10.244.1.1")]));
+    stale.add(Destination::NodePort { family: Family::V4, protocol: Protocol::Udp, port: port(30054) }, None);
     stale
 }
 
@@ -66,6 +68,17 @@ fn a_flow_is_stale_if_nobody_who_serves_answers_it() {
         (("172.30.0.1", 30053), ("172.30.0.1", 30053), 0, true),
         (("192.0.2.1", 30053), ("10.244.1.9", 5353), dnat, true),
         (("8.8.8.8", 30053), ("8.8.8.8", 30053), 0, false),
+        // A Service that is gone.
+        (("10.96.0.13", 53), ("10.244.1.1", 5353), dnat, true),
+        (("172.30.0.1", 30054), ("10.244.1.1", 5353), dnat, true),
+        // On loopback the relay answers, and a process of the machine's own where no Service is.
+        (("127.0.0.1", 30053), ("127.0.0.1", 40053), dnat, false),
+        (("127.0.0.7", 30053), ("127.0.0.1", 40053), dnat, false),
+        (("127.0.0.1", 30053), ("127.0.0.1", 40000), dnat, true),
+        (("127.0.0.1", 30053), ("127.0.0.1", 30053), 0, true),
+        (("127.0.0.1", 30054), ("127.0.0.1", 40053), dnat, true),
+        (("127.0.0.1", 30054), ("127.0.0.1", 30054), 0, false),
+        (("127.0.0.1", 30055), ("127.0.0.1", 30055), 0, false),
     ] {
         assert_eq!(stale.is_stale(&entry(to, answered_by, status)), expected, "{to:?} answered by {answered_by:?}");
     }
@@ -76,15 +89,18 @@ fn a_flow_is_stale_if_nobody_who_serves_answers_it() {
 
 #[test]
 fn few_destinations_are_looked_for_one_by_one_and_many_at_once() {
-    let mut stale = stale();
+    let mut stale = StaleFlows::new(&Node::default());
+    for last in 10..13 {
+        stale.add(vip(&format!("10.96.0.{last}")), Some(&[]));
+    }
     let stale_entry = entry(("10.96.0.10", 53), ("10.244.1.3", 5353), 32);
     assert_eq!(stale.filters().len(), 3);
     assert_eq!(stale.filters().iter().filter(|filter| filter.matches(&stale_entry)).count(), 1);
     for n in 0..100 {
-        stale.add(vip(&format!("10.96.1.{n}")), &[]);
+        stale.add(vip(&format!("10.96.1.{n}")), Some(&[]));
     }
     assert_eq!(stale.filters().len(), 1);
     assert!(stale.filters()[0].matches(&stale_entry));
-    stale.add(vip("fd00::1"), &[]);
+    stale.add(vip("fd00::1"), Some(&[]));
     assert_eq!(stale.filters().len(), 2);
 }

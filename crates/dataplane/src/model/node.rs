@@ -1,6 +1,7 @@
 //! The node whose kernel is programmed.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -16,6 +17,9 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// On which of the machine's addresses node ports answer; empty: on all but loopback ones.
     pub node_port_addresses: Vec<IpNet>,
+    /// The port of 127.0.0.1 and ::1 at which a relay listens, over TCP and UDP, for what processes of this machine send
+    /// to node ports of loopback addresses. `None`: node ports do not answer there.
+    pub loopback_relay: Option<NonZeroU16>,
     /// The ranges of all Pods of the cluster. What comes from elsewhere to a cluster IP is masqueraded. Empty: nothing
     /// is known about where Pods are, and nothing of that is done.
     pub pod_cidrs: Vec<IpNet>,

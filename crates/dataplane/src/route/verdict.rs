@@ -41,6 +41,9 @@ pub struct Choice {
 pub enum Verdict {
     /// To one of these.
     Forward(Vec<Choice>),
+    /// To the relay of this machine, which connects to the same port of the node's own address: what becomes of it there
+    /// is decided as for any packet that the node makes.
+    Relay,
     /// The sender is told at once that nobody is there.
     Reject,
     /// Nothing is answered.
@@ -52,6 +55,7 @@ pub enum Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Verdict::Relay => f.write_str("relay"),
             Verdict::Reject => f.write_str("reject"),
             Verdict::Drop => f.write_str("drop"),
             Verdict::Pass => f.write_str("pass"),
@@ -116,6 +120,7 @@ impl Table {
             Some(at) if self.is_node_port_address(packet.destination) && is_local(packet.destination) => {
                 self.carry_out(*at, packet, is_local)
             }
+            Some(_) if self.is_relayed(packet, protocol) => Verdict::Relay,
             _ => Verdict::Pass,
         }
     }
@@ -129,6 +134,12 @@ impl Table {
         } else {
             Verdict::Pass
         }
+    }
+
+    /// Of packets to node ports. From elsewhere none comes to a loopback address; for SCTP there is no relay.
+    fn is_relayed(&self, packet: &Packet, protocol: Protocol) -> bool {
+        let relay = self.node.loopback_relay.is_some() && protocol != Protocol::Sctp;
+        relay && packet.made_here && packet.destination.is_loopback()
     }
 
     fn is_node_port_address(&self, address: IpAddr) -> bool {

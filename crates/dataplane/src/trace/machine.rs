@@ -1,6 +1,6 @@
 //! The machine that runs rules.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
@@ -165,6 +165,10 @@ impl<'m, 'a> Machine<'m, 'a> {
                 return self.dynset(set, *op, *key, *data, *timeout);
             }
             Expr::Nat(nat) => return Ok(self.nat(nat).unwrap_or(Next::Break)),
+            // Elsewhere than on its way out a packet gets the address of the interface by which it came.
+            Expr::Redirect { ports: Some((port, None)), .. } if self.flow.packet.made_here => {
+                return Ok(self.redirect(*port).unwrap_or(Next::Break));
+            }
             _ => false,
         };
         match known {
@@ -273,6 +277,19 @@ impl<'m, 'a> Machine<'m, 'a> {
             }
         }
         Ok(Next::Continue)
+    }
+
+    /// `None`: the register holds no port.
+    fn redirect(&mut self, port: Register) -> Option<Next> {
+        let port = <[u8; 2]>::try_from(self.registers.load(port, 2)).ok()?;
+        let port = NonZeroU16::new(u16::from_be_bytes(port))?;
+        self.flow.packet.destination = match Family::of(self.flow.packet.destination) {
+            Family::V4 => Ipv4Addr::LOCALHOST.into(),
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+        };
+        self.flow.packet.port = port.get();
+        self.flow.redirected = Some(port);
+        Some(Next::Verdict(Verdict::Accept))
     }
 
     /// `None`: the registers hold no address and port.

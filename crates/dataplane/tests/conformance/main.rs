@@ -70,6 +70,7 @@ fn judged_by_routes(family: Family) {
         row.apply(&mut model);
         match Table::new(&model, family).verdict(&row.packet, is_local) {
             Verdict::Forward(choices) => Expected::OneOf(choices.into_iter().collect()),
+            Verdict::Relay => Expected::Relay,
             Verdict::Reject => Expected::Reject,
             Verdict::Drop => Expected::Drop,
             Verdict::Pass => Expected::Pass,
@@ -111,6 +112,11 @@ fn judged_by_rules(family: Family) {
                 Outcome::Passed { masquerade } => {
                     assert_eq!((trace.mark, masquerade), (0x8001_0000, false), "{}", row.name);
                     return Expected::Pass;
+                }
+                Outcome::Redirected { to } => {
+                    assert_eq!((trace.mark, trace.priority), (0x8001_0000, 0), "{}", row.name);
+                    assert_eq!(to.get(), world::RELAY_PORT, "{}", row.name);
+                    return Expected::Relay;
                 }
                 Outcome::Rejected => return Expected::Reject,
                 Outcome::Dropped => return Expected::Drop,

@@ -82,6 +82,11 @@ impl Cluster {
         for host in &HOSTS {
             cluster.add(&lab, host)?;
         }
+        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let at = SocketAddr::new(address, world::RELAY_PORT);
+            cluster._tcp.push(TcpServer::start(&cluster.node, at, "relay")?);
+            cluster._udp.push(UdpServer::start(&cluster.node, at, "relay")?);
+        }
         Ok(cluster)
     }
 
@@ -278,6 +283,7 @@ fn verdict(cluster: &Cluster, row: &Row) -> anyhow::Result<Expected> {
     let mut silences = 0;
     for _ in 0..TRIES {
         match cluster.ask(row.asker, row.packet.protocol, to)? {
+            Met::Server(name, _) if name == "relay" => return Ok(Expected::Relay),
             Met::Server(name, seen_as) => {
                 let choice = choice(&name, seen_as, row, expected);
                 // Straight to an endpoint, without any rule of ours.

@@ -6,8 +6,8 @@
 //! - *endpoints*: see [`crate::world::endpoint`]; `/` begins another slice.
 //! - *packet*: `WHO>WHERE`, where `WHERE` is `vip`, `nobody`, `lb`, `ext`, `np` (the node port at the node's address),
 //!   a host's name, or an address; `:PORT` and `/PROTOCOL` change what the Service says.
-//! - *verdict*: the endpoints that may be chosen, `*` behind those that must see the node's address; or `reject`,
-//!   `drop`, `pass`.
+//! - *verdict*: the endpoints that may be chosen, `*` behind those that must see the node's address; or `relay`,
+//!   `reject`, `drop`, `pass`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -25,6 +25,7 @@ use crate::world::{self, host, ip, net};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     OneOf(BTreeSet<Choice>),
+    Relay,
     Reject,
     Drop,
     Pass,
@@ -133,6 +134,7 @@ fn given(text: &str) -> (Service, Node) {
             "no-pod-cidr" => node.pod_cidrs.clear(),
             "no-service-cidr" => node.service_cidrs.clear(),
             "no-zone" => node.zone = None,
+            "no-relay" => node.loopback_relay = None,
             "np-addresses" => node.node_port_addresses = value.split(',').map(net).collect(),
             "slice-proxy-name" | "slice-headless" | "slice-port-name" | "slice-protocol" => {}
             other => panic!("{other} is not known"),
@@ -206,6 +208,7 @@ fn packet(text: &str, protocol: Protocol) -> (&'static str, Packet) {
 
 fn expected(text: &str) -> Expected {
     match text {
+        "relay" => Expected::Relay,
         "reject" => Expected::Reject,
         "drop" => Expected::Drop,
         "pass" => Expected::Pass,

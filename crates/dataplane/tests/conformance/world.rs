@@ -11,6 +11,7 @@
 //! | `out`, `out2` | 192.0.2.10, .77 | machines outside the cluster |
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU16;
 
 use dataplane::Node;
 use dataplane::model::{Conditions, SliceEndpoint};
@@ -29,6 +30,8 @@ pub const BALANCED: &str = "198.51.100.1";
 pub const EXTERNAL: &str = "203.0.113.1";
 pub const PORT: u16 = 80;
 pub const NODE_PORT: u16 = 30080;
+/// Where the node's relay for loopback listens.
+pub const RELAY_PORT: u16 = 40080;
 /// Where endpoints listen unless a row says otherwise.
 pub const TARGET_PORT: u16 = 8080;
 
@@ -94,6 +97,7 @@ pub fn node() -> Node {
         node_port_addresses: Vec::new(),
         pod_cidrs: vec![net("10.244.0.0/16")],
         service_cidrs: vec![net("10.96.0.0/16")],
+        loopback_relay: NonZeroU16::new(RELAY_PORT),
         masquerade_all: false,
     }
 }
