@@ -170,15 +170,11 @@ impl World {
     fn run_node<B: Backend + Send + 'static>(&self, backend: B, index: Arc<dns::Index>) -> watch::Receiver<bool> {
         let (tell_node, node) = watch::channel(node_1());
         let (tell_programmed, programmed) = watch::channel(false);
-        let tell = node::services::Tell {
-            programmed: tell_programmed,
-            addresses: watch::channel(Default::default()).0,
-            known: Arc::default(),
-        };
         let dataplane = Dataplane::new(backend, node_1());
         let (client, stop) = (self.client.clone(), self.stop.clone());
         tokio::spawn(async move {
-            node::services::keep(client, dataplane, index, node, tell, stop).await;
+            let names: Vec<Box<dyn node::services::Listener>> = vec![Box::new(node::services::Names(index))];
+            node::services::keep(client, dataplane, names, node, tell_programmed, stop).await;
             drop(tell_node);
         });
         programmed
