@@ -18,7 +18,7 @@ pub async fn run(args: cli::Agent) -> Result<()> {
     preflight::has_nf_tables()?;
     let node_name = node_command::name_or_hostname(args.node_name, "--node-name")?;
     let client = client(args.kubeconfig.as_deref()).await?;
-    let config = node::proxy::Config { node_name };
+    let config = node::proxy::Config::new(node_name);
     node::proxy::run(config, client, ends.token()).await.context("the agent cannot go on")
 }
 

@@ -112,6 +112,11 @@ impl Model {
         }
     }
 
+    /// The Service that a slice belongs to, which may not be known itself; `None`: there is no such slice.
+    pub fn service_of_slice(&self, slice: &NamespacedName) -> Option<&NamespacedName> {
+        Some(&self.entry(*self.slices.get(slice)?)?.name)
+    }
+
     /// Whether a Service is known.
     pub fn has_service(&self, name: &NamespacedName) -> bool {
         self.ids.get(name).and_then(|id| self.entry(*id)).is_some_and(|entry| entry.service.is_some())

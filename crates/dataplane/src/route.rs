@@ -19,7 +19,7 @@ mod health;
 mod verdict;
 
 pub(crate) use decide::route;
-pub use health::{HealthCheck, health_checks, local_endpoints};
+pub use health::{HealthCheck, families_without_local_endpoints, health_checks, local_endpoints};
 pub use verdict::{Choice, Packet, Table, Verdict};
 
 /// Where connections go.

@@ -1,22 +1,25 @@
 //! The node agent put together.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataplane::Dataplane;
 use dataplane::backend::nftables;
 use dataplane::model;
+use dataplane::{Dataplane, Family};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 use loadbalancer::{AnnounceError, Announcer, Interface};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::follow::reason;
+use crate::health::{Health, Pulse};
+use crate::health_check::{self, Checks, HealthChecks};
 use crate::kubelet;
 use crate::neighbours::{self, Neighbours};
 use crate::register::{self, Readiness};
@@ -30,6 +33,9 @@ use crate::{announce, lease, pods_of_node};
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How often the node's status is written although nothing changed; kubelet's default.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
+
+/// How many health-check node ports that cannot be had may wait to be told of.
+const UNTOLD_PORTS: usize = 64;
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -81,12 +87,16 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let (tell_programmed, programmed) = watch::channel(false);
     let (tell_addresses, addresses) = watch::channel(Addresses::new());
     let (tell_neighbours, neighbours) = watch::channel(Neighbours::default());
-    let known = Arc::new(services::Known::default());
+    let (tell_checks, checks) = watch::channel(Checks::new());
+    let (known, health) = (Arc::new(services::Known::default()), Arc::new(Health::default()));
     let listeners: Vec<Box<dyn Listener>> = vec![
         Box::new(Names(index)),
         Box::new(Balanced::new(tell_addresses)),
         Box::new(ForPods { known: known.clone(), node: config.name.clone() }),
+        Box::new(Pulse { health: health.clone(), families: vec![Family::V4] }),
+        Box::new(HealthChecks::new(tell_checks)),
     ];
+    serve_health_checks(&mut parts, &client, &config.name, (checks, health), &stop);
     let part = services::keep(client.clone(), dataplane, listeners, node, tell_programmed, stop.clone());
     parts.spawn(named("Services", part));
     let part = neighbours::keep(client.clone(), config.name.clone(), routes, tell_neighbours, stop.clone());
@@ -119,6 +129,20 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
         Err(_) if stop.is_cancelled() => Ok(()),
         ended => ended,
     }
+}
+
+/// Starts to answer at health-check node ports: as node ports do, at every address of the machine.
+fn serve_health_checks(
+    parts: &mut JoinSet<&'static str>,
+    client: &Client,
+    node: &str,
+    (checks, health): (watch::Receiver<Checks>, Arc<Health>),
+    stop: &CancellationToken,
+) {
+    let (tell_taken, taken) = mpsc::channel(UNTOLD_PORTS);
+    let everywhere = Arc::new(|| vec![Ipv4Addr::UNSPECIFIED.into()]);
+    parts.spawn(named("health checks", health_check::keep(checks, everywhere, health, tell_taken, stop.clone())));
+    parts.spawn(named("events", health_check::told(client.clone(), node.to_owned(), taken, stop.clone())));
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

@@ -3,24 +3,39 @@
 //!
 //! What it must know beside Services and slices it reads from the API: the node's own object ([`own_node`]) and the
 //! ranges of cluster IPs ([`service_ranges`]). Nothing is programmed before both are known: after a restart, what the
-//! kernel holds is compared with the whole truth.
+//! kernel holds is compared with the whole truth. What it does is counted ([`figures`] into [`metrics`]) and can be
+//! asked for ([`status`]), as kube-proxy can.
 
 pub mod config;
+mod figures;
+mod metrics;
 mod own_node;
+mod process;
 mod service_ranges;
+mod status;
+mod surroundings;
+
+use std::sync::Arc;
 
 use dataplane::backend::nftables;
-use dataplane::{Dataplane, Family, model};
+use dataplane::{Dataplane, model};
 use ipnet::IpNet;
 use kube::Client;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use config::Config;
+pub use config::{Config, NodePorts, Pods};
+use figures::Figures;
+use metrics::Metrics;
 use own_node::OwnNode;
 
-use crate::services;
+use crate::health::{Health, Pulse};
+use crate::health_check::{self, Checks, HealthChecks};
+use crate::services::{self, Listener};
+
+/// How many ports that cannot be had may wait to be told of.
+const UNTOLD: usize = 64;
 
 /// Why kube-proxy's job cannot be done, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -38,33 +53,26 @@ pub enum ProxyError {
 /// # Errors
 /// When it cannot start, or a part of it dies.
 pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Result<(), ProxyError> {
+    let (health, metrics) = (Arc::new(Health::default()), Metrics::new());
     let mut parts = JoinSet::new();
+    // First: whoever watches over the agent asks while it waits for the API.
+    if let Some(address) = config.health_address {
+        let responder = status::health(health.clone(), metrics.clone());
+        parts.spawn(named("health", status::serve("health", address, responder, stop.clone())));
+    }
+    if let Some(address) = config.metrics_address {
+        let responder = status::metrics(metrics.clone());
+        parts.spawn(named("metrics", status::serve("metrics", address, responder, stop.clone())));
+    }
     let (tell_own, mut own) = watch::channel(None);
     let (tell_ranges, mut ranges) = watch::channel(None);
-    let part = own_node::keep(client.clone(), config.node_name.clone(), tell_own, stop.clone());
+    let part = own_node::keep(client.clone(), config.node_name.clone(), health.clone(), tell_own, stop.clone());
     parts.spawn(named("node", part));
     parts.spawn(named("Service ranges", service_ranges::keep(client.clone(), tell_ranges, stop.clone())));
-
     let Some(first) = known(&mut own, &stop).await else { return Ok(()) };
     let Some(first_ranges) = known(&mut ranges, &stop).await else { return Ok(()) };
-    let families = families(&first);
-    tracing::info!(
-        node = config.node_name,
-        addresses = ?first.addresses,
-        pod_cidrs = ?first.pod_cidrs,
-        service_cidrs = ?first_ranges,
-        ?families,
-        "the node is known"
-    );
-    let chosen = dataplane::Config { families, ..dataplane::Config::default() };
-    let backend = nftables::Backend::new(chosen).map_err(|e| ProxyError::Dataplane(e.into()))?;
-    let (tell_node, node) = watch::channel(model_node(&config, &first, &first_ranges));
-    let dataplane = Dataplane::new(backend, node.borrow().clone());
-    let (tell_programmed, _programmed) = watch::channel(false);
-    let part = services::keep(client, dataplane, Vec::new(), node, tell_programmed, stop.clone());
-    parts.spawn(named("Services", part));
-    parts.spawn(named("data plane", tell_dataplane(config, own, ranges, tell_node, stop.clone())));
-
+    let node = surroundings::model_node(&config, &first, &first_ranges);
+    program(&mut parts, config, client, (own, ranges), node, (health, metrics), &stop)?;
     tokio::select! {
         () = stop.cancelled() => Ok(()),
         Some(ended) = parts.join_next() => match ended {
@@ -72,6 +80,47 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
             ended => Err(ProxyError::Ended(ended.unwrap_or("task"))),
         },
     }
+}
+
+/// What is told of the node's object and of the ranges of cluster IPs.
+type Told = (watch::Receiver<Option<OwnNode>>, watch::Receiver<Option<Vec<IpNet>>>);
+
+/// Starts what needs to know the node.
+fn program(
+    parts: &mut JoinSet<&'static str>,
+    config: Config,
+    client: Client,
+    told: Told,
+    node: model::Node,
+    (health, metrics): (Arc<Health>, Metrics),
+    stop: &CancellationToken,
+) -> Result<(), ProxyError> {
+    let families = surroundings::families(&node.addresses);
+    tracing::info!(?node, ?families, "the node is known");
+    let chosen = dataplane::Config {
+        families: families.clone(),
+        masquerade_mark: config.masquerade_mark,
+        ..dataplane::Config::default()
+    };
+    let backend = nftables::Backend::new(chosen).map_err(|e| ProxyError::Dataplane(e.into()))?;
+    let dataplane = Dataplane::new(backend, node.clone());
+    let (tell_node, node) = watch::channel(node);
+    let (tell_checks, checks) = watch::channel(Checks::new());
+    let listeners: Vec<Box<dyn Listener>> = vec![
+        Box::new(Pulse { health: health.clone(), families: families.clone() }),
+        Box::new(Figures::new(metrics, families)),
+        Box::new(HealthChecks::new(tell_checks)),
+    ];
+    let (tell_programmed, _) = watch::channel(false);
+    let (tell_taken, taken) = mpsc::channel(UNTOLD);
+    let part = health_check::told(client.clone(), config.node_name.clone(), taken, stop.clone());
+    parts.spawn(named("events", part));
+    let addresses = surroundings::node_port_addresses(node.clone());
+    parts.spawn(named("health checks", health_check::keep(checks, addresses, health, tell_taken, stop.clone())));
+    parts.spawn(named("data plane", surroundings::keep(config, told.0, told.1, tell_node, stop.clone())));
+    let part = services::keep(client, dataplane, listeners, node, tell_programmed, stop.clone());
+    parts.spawn(named("Services", part));
+    Ok(())
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {
@@ -84,59 +133,5 @@ async fn known<T: Clone>(told: &mut watch::Receiver<Option<T>>, stop: &Cancellat
     tokio::select! {
         () = stop.cancelled() => None,
         known = told.wait_for(Option::is_some) => known.ok()?.clone(),
-    }
-}
-
-/// The families that the node has addresses of, as far as the machine has them too: each is a table of its own.
-fn families(own: &OwnNode) -> Vec<Family> {
-    let has = |family| own.addresses.iter().any(|address| Family::of(*address) == family);
-    let mut families: Vec<Family> = [Family::V4, Family::V6].into_iter().filter(|family| has(*family)).collect();
-    // The kernel may have been started with ipv6.disable=1.
-    if families.len() > 1 && !std::path::Path::new("/proc/net/if_inet6").exists() {
-        tracing::warn!("the node has an IPv6 address, but this machine has no IPv6: Services are served by IPv4 alone");
-        families.retain(|family| *family == Family::V4);
-    }
-    families
-}
-
-fn model_node(config: &Config, own: &OwnNode, service_cidrs: &[IpNet]) -> model::Node {
-    model::Node {
-        name: config.node_name.as_str().into(),
-        zone: own.zone.as_deref().map(Into::into),
-        addresses: own.addresses.clone(),
-        // As kube-proxy has it in nftables mode: node ports answer at the node's own addresses.
-        node_port_addresses: own.addresses.iter().map(|address| IpNet::from(*address)).collect(),
-        pod_cidrs: own.pod_cidrs.clone(),
-        service_cidrs: service_cidrs.to_vec(),
-        masquerade_all: false,
-        loopback_relay: None,
-    }
-}
-
-/// Tells the data plane when the node or the ranges change.
-async fn tell_dataplane(
-    config: Config,
-    mut own: watch::Receiver<Option<OwnNode>>,
-    mut ranges: watch::Receiver<Option<Vec<IpNet>>>,
-    tell: watch::Sender<model::Node>,
-    stop: CancellationToken,
-) {
-    loop {
-        let now = match (&*own.borrow_and_update(), &*ranges.borrow_and_update()) {
-            (Some(own), Some(ranges)) => Some(model_node(&config, own, ranges)),
-            _ => None,
-        };
-        if let Some(now) = now {
-            tell.send_if_modified(|held| {
-                let changed = *held != now;
-                *held = now;
-                changed
-            });
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = own.changed() => if changed.is_err() { return },
-            changed = ranges.changed() => if changed.is_err() { return },
-        }
     }
 }

@@ -15,6 +15,8 @@ pub use balanced::Balanced;
 pub use known::{ForPods, Known};
 pub use listener::Listener;
 pub use names::Names;
+#[cfg(test)]
+pub(crate) use to_dataplane::{service as traffic_of_service, slice as traffic_of_slice};
 
 use std::time::Duration;
 
@@ -169,8 +171,8 @@ impl Everybody<'_> {
             Told::Service(Change::Synced) => listed.services = true,
             Told::Slice(Change::Set(slice)) => self.set_slice(&slice),
             Told::Slice(Change::Gone(key)) => {
-                self.model.remove_slice(&name(&key));
                 self.listeners.iter_mut().for_each(|listener| listener.remove_slice(&key));
+                self.forget_slice(&key);
             }
             Told::Slice(Change::Synced) => listed.slices = true,
             Told::Namespace(Change::Set(namespace)) => {
@@ -199,9 +201,22 @@ impl Everybody<'_> {
         let key = crate::follow::key(slice);
         let traffic = to_dataplane::slice(slice);
         self.listeners.iter_mut().for_each(|listener| listener.set_slice(&key, slice, traffic.as_ref()));
-        match traffic {
-            Some(traffic) => self.model.set_slice(name(&key), traffic),
-            None => self.model.remove_slice(&name(&key)),
+        let Some(traffic) = traffic else { return self.forget_slice(&key) };
+        // It may have gone over from another Service.
+        if let Some(owner) =
+            self.model.service_of_slice(&name(&key)).filter(|owner| **owner != traffic.service).cloned()
+        {
+            self.listeners.iter_mut().for_each(|listener| listener.touched(&owner));
         }
+        self.listeners.iter_mut().for_each(|listener| listener.touched(&traffic.service));
+        self.model.set_slice(name(&key), traffic);
+    }
+
+    fn forget_slice(&mut self, key: &ObjectKey) {
+        let name = name(key);
+        if let Some(owner) = self.model.service_of_slice(&name).cloned() {
+            self.listeners.iter_mut().for_each(|listener| listener.touched(&owner));
+        }
+        self.model.remove_slice(&name);
     }
 }

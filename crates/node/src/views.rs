@@ -223,6 +223,16 @@ pub struct NodeSpec {
     /// Its Pods' ranges, one a family.
     #[serde(rename = "podCIDRs")]
     pub pod_cidrs: Vec<String>,
+    /// What keeps Pods, or traffic, away from it.
+    pub taints: Vec<Taint>,
+}
+
+/// One taint of a Node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Taint {
+    /// What it is called.
+    pub key: String,
 }
 
 /// `status` of a Node.

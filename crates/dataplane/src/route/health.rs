@@ -52,3 +52,19 @@ fn local_ready(entry: &Entry, service: &Service, node: &Node) -> usize {
     }
     ready.len()
 }
+
+/// The families in which a Service has a port with endpoints, but none of them on this node: what its Local policies
+/// forbid to serve is not served here.
+pub fn families_without_local_endpoints(model: &Model, name: &NamespacedName) -> Vec<Family> {
+    let entry = model.find(name).and_then(|id| model.entry(id));
+    let Some((entry, service)) = entry.and_then(|entry| Some((entry, entry.service.as_ref()?))) else {
+        return Vec::new();
+    };
+    let lacks = |family: &Family| {
+        service.ports.iter().any(|port| {
+            let endpoints = Endpoints::gather(entry, model.node(), *family, &port.name, port.protocol);
+            endpoints.local().is_empty() && !endpoints.cluster().is_empty()
+        })
+    };
+    [Family::V4, Family::V6].into_iter().filter(lacks).collect()
+}

@@ -1,8 +1,73 @@
 //! What is chosen about kube-proxy's job.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+/// The port of `/healthz` and `/livez`, as load balancers know it.
+pub const HEALTH_PORT: u16 = 10256;
+/// The port of `/metrics`, as kube-proxy has it.
+pub const METRICS_PORT: u16 = 10249;
+
 /// What is chosen about kube-proxy's job.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The name of the node's object; endpoints of this node name are local.
     pub node_name: String,
+    /// Where `/healthz` and `/livez` are answered; `None`: nowhere.
+    pub health_address: Option<SocketAddr>,
+    /// Where `/metrics` is answered; `None`: nowhere.
+    pub metrics_address: Option<SocketAddr>,
+    /// On which of the machine's addresses node ports answer.
+    pub node_ports: NodePorts,
+    /// Whose traffic is the Pods'.
+    pub pods: Pods,
+    /// Masquerade all traffic to cluster IPs, whatever its source.
+    pub masquerade_all: bool,
+    /// The bits of the packet mark that say "masquerade" for the length of a packet's way.
+    pub masquerade_mark: u32,
+    /// The node's address of one family, where it is to be another than its object says.
+    pub address: Option<IpAddr>,
+}
+
+impl Config {
+    /// The defaults, for a node.
+    pub fn new(node_name: String) -> Self {
+        Self {
+            node_name,
+            health_address: Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), HEALTH_PORT)),
+            metrics_address: Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), METRICS_PORT)),
+            node_ports: NodePorts::primary(),
+            pods: Pods::default(),
+            masquerade_all: false,
+            masquerade_mark: dataplane::Config::default().masquerade_mark,
+            address: None,
+        }
+    }
+}
+
+/// On which of the machine's addresses node ports answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePorts {
+    /// On those of the node's object.
+    pub primary: bool,
+    /// On those in these ranges. A family of which there is neither a range nor `primary` has all, but for loopback.
+    pub ranges: Vec<IpNet>,
+}
+
+impl NodePorts {
+    /// The node's own addresses, as kube-proxy has it in nftables mode.
+    pub fn primary() -> Self {
+        Self { primary: true, ranges: Vec::new() }
+    }
+}
+
+/// Whose traffic is the Pods', which is not masqueraded on its way to a cluster IP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Pods {
+    /// From the ranges that the node's object says.
+    #[default]
+    OfNode,
+    /// From these ranges. With none nothing is known of Pods, and nothing is masqueraded for coming from elsewhere.
+    Ranges(Vec<IpNet>),
 }

@@ -1,6 +1,7 @@
 //! The node's own object, as somebody else (a kubelet) keeps it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use ipnet::IpNet;
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::follow::{Change, follow};
+use crate::health::{Health, TO_BE_DELETED};
 use crate::views;
 
 /// What is read of the node's object.
@@ -22,6 +24,8 @@ pub(super) struct OwnNode {
     pub zone: Option<String>,
     /// The ranges of its Pods.
     pub pod_cidrs: Vec<IpNet>,
+    /// Whether it may be given traffic: nobody is about to take it away.
+    pub eligible: bool,
 }
 
 impl OwnNode {
@@ -40,13 +44,21 @@ impl OwnNode {
             addresses,
             zone: node.zone().map(str::to_owned),
             pod_cidrs: ranges.filter_map(|range| range.parse().ok()).collect(),
+            eligible: node.metadata.deletion_timestamp.is_none()
+                && !node.spec.taints.iter().any(|taint| taint.key == TO_BE_DELETED),
         }
     }
 }
 
 /// Follows the node's object and tells what it says, until told to stop. Nothing is told before it has an address;
-/// when it is gone, what was told stays.
-pub(super) async fn keep(client: Client, name: String, tell: watch::Sender<Option<OwnNode>>, stop: CancellationToken) {
+/// when it is gone, what was told stays, but the node is given no traffic.
+pub(super) async fn keep(
+    client: Client,
+    name: String,
+    health: Arc<Health>,
+    tell: watch::Sender<Option<OwnNode>>,
+    stop: CancellationToken,
+) {
     let own = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut changes = std::pin::pin!(follow(Api::<views::Node>::all(client), own));
     let mut said = false;
@@ -60,6 +72,7 @@ pub(super) async fn keep(client: Client, name: String, tell: watch::Sender<Optio
             // A server that knows no selector would tell of every node.
             Some(Change::Set(node)) if node.metadata.name.as_deref() == Some(&name) => {
                 let now = OwnNode::of(&node);
+                health.set_eligible(now.eligible);
                 if !now.addresses.is_empty() {
                     tell.send_if_modified(|held| {
                         let changed = held.as_ref() != Some(&now);
@@ -68,6 +81,7 @@ pub(super) async fn keep(client: Client, name: String, tell: watch::Sender<Optio
                     });
                 }
             }
+            Some(Change::Gone((_, gone))) if gone == name => health.set_eligible(false),
             Some(Change::Synced) if tell.borrow().is_none() && !said => {
                 said = true;
                 tracing::warn!(node = name, "the node has no object with an address yet; the agent waits for it");

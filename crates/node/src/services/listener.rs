@@ -1,6 +1,6 @@
 //! Who follows Services beside the kernel.
 
-use dataplane::model::{self, Model};
+use dataplane::model::{self, Model, NamespacedName};
 use dataplane::{SyncError, SyncReport};
 
 use crate::follow::ObjectKey;
@@ -29,6 +29,12 @@ pub trait Listener: Send {
     /// A slice is gone.
     fn remove_slice(&mut self, key: &ObjectKey) {
         let _ = key;
+    }
+
+    /// The endpoints of a Service may have changed: a slice of it came, changed or went. The Service itself need not be
+    /// there.
+    fn touched(&mut self, service: &NamespacedName) {
+        let _ = service;
     }
 
     /// Whether namespaces are of interest. Nobody asks the API for them when they are not.

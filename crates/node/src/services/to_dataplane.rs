@@ -19,7 +19,7 @@ const AFFINITY_TIMEOUT: u32 = 10_800;
 pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// A Service; `None` for an ExternalName, which has no traffic of its own.
-pub(super) fn service(service: &views::Service) -> Option<model::Service> {
+pub(crate) fn service(service: &views::Service) -> Option<model::Service> {
     let spec = &service.spec;
     if spec.kind == "ExternalName" {
         return None;
@@ -43,7 +43,7 @@ pub(super) fn service(service: &views::Service) -> Option<model::Service> {
 }
 
 /// A slice; `None` where it belongs to no Service or holds names instead of addresses.
-pub(super) fn slice(slice: &views::EndpointSlice) -> Option<model::EndpointSlice> {
+pub(crate) fn slice(slice: &views::EndpointSlice) -> Option<model::EndpointSlice> {
     let namespace = slice.metadata.namespace.as_deref()?;
     let service = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
     if slice.address_type == "FQDN" {

@@ -34,3 +34,13 @@ fn a_node_that_names_one_pod_range_has_one() {
     assert_eq!(node.pod_cidrs, ["10.244.1.0/24".parse::<IpNet>().unwrap()]);
     assert_eq!(node.addresses, ["203.0.113.7".parse::<IpAddr>().unwrap()]);
 }
+
+#[test]
+fn a_node_that_is_about_to_go_is_given_no_traffic() {
+    let node = |metadata: serde_json::Value, taints: serde_json::Value| {
+        own(json!({ "metadata": metadata, "spec": { "taints": taints } })).eligible
+    };
+    assert!(node(json!({}), json!([{ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" }])));
+    assert!(!node(json!({}), json!([{ "key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule" }])));
+    assert!(!node(json!({ "deletionTimestamp": "2026-07-01T12:00:00Z" }), json!([])));
+}
