@@ -344,6 +344,10 @@ impl Backend for Memory {
         self.rules.lock().unwrap().read(table)
     }
 
+    fn counts(&mut self, table: &nft::TableId) -> Result<dataplane::counters::Counts, ReadError> {
+        self.rules.lock().unwrap().counts(table)
+    }
+
     fn commit(&mut self, batch: &nft::Batch) -> Result<(), CommitError> {
         self.rules.lock().unwrap().commit(batch)
     }
