@@ -1,0 +1,149 @@
+//! `portolan agent` beside kube-proxy, on one real API server: `cargo bench --bench kube_proxy -- --services 1,1000,10000`.
+//!
+//! Everything happens in namespaces of its own: etcd and kube-apiserver in one, and for each peer in turn a fresh node
+//! between a client's namespace and one that is all endpoints. The programs of the peers are looked for in
+//! `PORTOLAN_PEERS` (default: `~/.cache/portolan-peers`): etcd, kube-apiserver, kube-proxy. Printed, never asserted.
+//!
+//! Reading order: [`lab`] (namespaces), [`cluster`] (the API and its objects), [`peer`] (who is measured),
+//! [`probe`] (how it is seen), [`measure`] (what is measured), [`report`] (the table).
+#![expect(clippy::expect_used, reason = "a benchmark says by a panic what it could not do")]
+
+mod cluster;
+mod figures;
+mod lab;
+mod measure;
+mod peer;
+mod probe;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use cluster::Cluster;
+use measure::Measured;
+use peer::Kind;
+use report::Report;
+
+/// What to run.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Numbers of Services, each with three endpoints, in rising order.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 1_000, 10_000])]
+    services: Vec<u32>,
+    /// Who is measured.
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Kind::Portolan, Kind::Nftables, Kind::Iptables])]
+    peers: Vec<Kind>,
+    /// What is measured. Default: everything.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Part>,
+    /// The longest that one peer may take for its first sync, and for each of the other parts, in seconds.
+    #[arg(long, default_value_t = 120)]
+    cap: u64,
+    /// How long the CPU is watched while nothing changes, in seconds.
+    #[arg(long, default_value_t = 60)]
+    quiet: u64,
+    /// Slices that are made one after another to see how soon each is connected to.
+    #[arg(long, default_value_t = 200)]
+    samples: usize,
+    /// A folder for etcd's data and the logs; what is there already is used again. Default: a temporary one.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Another binary of Portolan than the one just built, to compare two versions.
+    #[arg(long)]
+    portolan: Option<PathBuf>,
+    /// cargo gives this to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A part of the benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// From the start of the process to every Service answering. Always run: the others need it.
+    FirstSync,
+    /// VmRSS and PSS.
+    Memory,
+    /// Connecting through a VIP beside connecting to an endpoint.
+    Connect,
+    /// From a slice's creation to the first connection.
+    Latency,
+    /// The same while 200 slices a second change.
+    Churn,
+    /// A restart: time until in step, connections that live on, kernel transactions.
+    Restart,
+    /// CPU while nothing changes.
+    Quiet,
+    /// One Service of 10,000 endpoints.
+    Large,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    if testbed::skip_unless_root().is_some() {
+        return;
+    }
+    let peers = std::env::var_os("PORTOLAN_PEERS").map_or_else(default_peers, PathBuf::from);
+    for program in ["etcd", "kube-apiserver", "kube-proxy"] {
+        if !peers.join(program).is_file() {
+            println!(
+                "skipped: {} is not there; name the peers' folder in PORTOLAN_PEERS",
+                peers.join(program).display()
+            );
+            return;
+        }
+    }
+    testbed::isolate(&[Path::new("/run")]).expect("namespaces of its own");
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let work = arguments.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&work).expect("a folder to work in");
+    let portolan = arguments.portolan.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_portolan")));
+
+    report::describe_machine(&peers, &portolan);
+    let mut cluster = Cluster::start(&peers, &work);
+    for services in &arguments.services {
+        cluster.grow(*services);
+        let mut report = Report::new(*services, cluster.describe());
+        for kind in &arguments.peers {
+            let program = if *kind == Kind::Portolan { portolan.clone() } else { peers.join("kube-proxy") };
+            let mut measured = Measured::new(&cluster, *kind, &program, &work, Duration::from_secs(arguments.cap));
+            run_parts(&arguments, &mut measured);
+            report.add(*kind, measured.finish());
+        }
+        report.print();
+    }
+}
+
+fn run_parts(arguments: &Arguments, measured: &mut Measured<'_>) {
+    let wanted = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
+    if !measured.first_sync() {
+        return;
+    }
+    if wanted(Part::Memory) {
+        measured.memory();
+    }
+    if wanted(Part::Connect) {
+        measured.connect();
+    }
+    if wanted(Part::Latency) {
+        measured.latency(arguments.samples);
+    }
+    if wanted(Part::Churn) {
+        measured.churn(arguments.samples);
+    }
+    if wanted(Part::Restart) {
+        measured.restart();
+    }
+    if wanted(Part::Quiet) {
+        measured.quiet(Duration::from_secs(arguments.quiet));
+    }
+    if wanted(Part::Large) {
+        measured.large();
+    }
+}
+
+fn default_peers() -> PathBuf {
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
+    home.join(".cache/portolan-peers")
+}
