@@ -9,7 +9,10 @@ use crate::flows::StaleFlows;
 use crate::ruleset::{Refused, TableContent};
 
 pub mod fake;
+mod interference;
 pub mod nftables;
+
+pub use interference::{Culprit, Interference, Other, Watch};
 
 /// Somewhere where rules take effect.
 pub trait Backend {
@@ -25,6 +28,16 @@ pub trait Backend {
 
     /// Does all of a batch or nothing of it.
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError>;
+
+    /// A file to wait for: it is readable when [`Backend::interference`] may have something to tell. `None`: nobody else
+    /// can change what the backend holds.
+    fn changes(&self) -> Result<Option<Watch>, WatchError>;
+
+    /// What others did since the last call; own commits are not told. Never waits.
+    fn interference(&mut self) -> Result<Interference, WatchError>;
+
+    /// Rules of other Service proxies beside ours, in order.
+    fn others(&mut self) -> Result<Vec<Other>, ReadError>;
 
     /// Ends the connections that are stale; how many there were.
     fn end_flows(&mut self, stale: &StaleFlows) -> Result<usize, FlowsError>;
@@ -42,6 +55,9 @@ pub enum ReadError {
         #[source]
         source: nft::DumpError,
     },
+    /// The kernel's answer to the question which tables there are.
+    #[error("looking for tables")]
+    List(#[source] nft::DumpError),
     /// The table was changed by somebody each time that it was read.
     #[error("{0} is changed by somebody else all the time")]
     Unsteady(String),
@@ -56,6 +72,20 @@ pub enum CommitError {
     /// The same of a rule set in memory.
     #[error(transparent)]
     Memory(#[from] Refused),
+}
+
+/// Why it is not known what others did.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// Notifications are not received.
+    #[error("listening to the kernel's notifications")]
+    Listen(#[from] nft::SocketError),
+    /// The rule set's generation is not told.
+    #[error("asking for the rule set's generation")]
+    Generation(#[source] nft::DumpError),
+    /// There is no file left to wait with.
+    #[error("a second file for the kernel's notifications")]
+    File(#[source] std::io::Error),
 }
 
 /// Why stale connections were not ended.
@@ -78,4 +108,7 @@ pub enum OpenError {
         #[source]
         source: nft::SocketError,
     },
+    /// The kernel does not tell what is there.
+    #[error("asking for the rule set's generation")]
+    Generation(#[source] nft::DumpError),
 }

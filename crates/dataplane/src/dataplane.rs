@@ -1,16 +1,24 @@
 //! The whole of it: a model in, a kernel out.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nft::Batch;
 
-use crate::backend::{Backend, CommitError, FlowsError, ReadError};
+use crate::backend::{Backend, FlowsError, Interference, Other, ReadError};
 use crate::counters::{ServiceCounters, add_up};
 use crate::flows::StaleFlows;
 use crate::model::{Model, NamespacedName, Node};
 use crate::plan::Planner;
 use crate::route::{Destination, local_endpoints};
+
+mod heal;
+mod patience;
+mod report;
+
+pub use report::{Mended, SyncError, SyncReport};
+
+use patience::Patience;
 
 /// Keeps a backend in step with a model. Blocking: to be used on a thread of its own.
 ///
@@ -36,36 +44,11 @@ pub struct Dataplane<B> {
     flows: BTreeSet<(usize, Destination)>,
     /// Conflicts that were told.
     told: Vec<(Destination, NamespacedName)>,
-}
-
-/// What a sync did.
-#[derive(Debug, Default)]
-pub struct SyncReport {
-    /// Elements, chains and rules that were added or taken away.
-    pub changes: usize,
-    /// Services that were looked at.
-    pub services: usize,
-    /// Whether everything was compared with what the backend held, rather than only what changed.
-    pub full: bool,
-    /// UDP connections that were ended.
-    pub flows_ended: usize,
-    /// Why stale UDP connections were not ended; the next sync tries again.
-    pub flows_error: Option<FlowsError>,
-    /// Destinations that several Services claim, with those that do not get them.
-    pub conflicts: Vec<(Destination, NamespacedName)>,
-    /// How long it took.
-    pub duration: Duration,
-}
-
-/// Why a sync changed nothing. The next one compares everything.
-#[derive(Debug, thiserror::Error)]
-pub enum SyncError {
-    /// It is not known what the backend holds.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The backend refused the transaction.
-    #[error("the rules were refused")]
-    Commit(#[from] CommitError),
+    /// What others did since everything was compared.
+    interference: Interference,
+    patience: Patience,
+    /// Who stands beside; `None`: nobody looked yet.
+    others: Option<Vec<Other>>,
 }
 
 impl<B: Backend> Dataplane<B> {
@@ -81,6 +64,9 @@ impl<B: Backend> Dataplane<B> {
             certain: false,
             flows: BTreeSet::new(),
             told: Vec::new(),
+            interference: Interference::default(),
+            patience: Patience::default(),
+            others: None,
         }
     }
 
@@ -128,7 +114,8 @@ impl<B: Backend> Dataplane<B> {
         self.certain = false;
     }
 
-    /// Whether a sync has anything to do. Stays true after one whose report has a `flows_error`: try again later.
+    /// Whether a sync has anything to do because something is wanted that is not there yet; [`Dataplane::due`] tells when
+    /// there is another reason. Stays true after one whose report has a `flows_error`: try again later.
     pub fn is_dirty(&self) -> bool {
         !self.certain || self.model.is_dirty() || !self.flows.is_empty()
     }
@@ -136,8 +123,14 @@ impl<B: Backend> Dataplane<B> {
     /// Brings the backend in step, in one transaction; then ends UDP connections that the change has made stale.
     /// Costs what changed.
     pub fn sync(&mut self) -> Result<SyncReport, SyncError> {
+        self.sync_at(Instant::now())
+    }
+
+    /// The same at a time that is said: waits ([`Dataplane::due`]) are measured by it.
+    pub fn sync_at(&mut self, now: Instant) -> Result<SyncReport, SyncError> {
         let start = Instant::now();
-        let full = !self.certain;
+        self.listen_at(now);
+        let full = !self.certain || self.patience.due().is_some_and(|due| due <= now);
         let (mut dirty, node) = self.model.take_dirty();
         if full || node {
             dirty = self.model.all();
@@ -148,6 +141,7 @@ impl<B: Backend> Dataplane<B> {
         self.backend.commit(&batch)?;
         self.certain = true;
         self.model.release(&dirty);
+        let mended = if full { self.mended(now, changes) } else { None };
 
         let (flows_ended, flows_error) = match self.end_flows() {
             Ok(ended) => (ended, None),
@@ -163,6 +157,8 @@ impl<B: Backend> Dataplane<B> {
             flows_ended,
             flows_error,
             conflicts: self.conflicts(),
+            mended,
+            others: self.look_beside(),
             duration: start.elapsed(),
         };
         tracing::debug!(

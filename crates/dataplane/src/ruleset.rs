@@ -26,6 +26,8 @@ pub struct TableContent {
     pub chains: BTreeMap<Arc<str>, (Chain, Vec<Rule>)>,
     /// Its sets and maps, with their elements.
     pub sets: BTreeMap<Arc<str>, (Arc<Set>, Elements)>,
+    /// Whether there is more that could not be read.
+    pub unreadable: bool,
 }
 
 /// The elements of a set with what they carry. (Compact: a kernel of many Services has hundreds of thousands.)
@@ -91,12 +93,20 @@ pub enum Reason {
 impl TableContent {
     /// A table without anything in it.
     pub fn new(table: Table) -> TableContent {
-        TableContent { table, chains: BTreeMap::new(), sets: BTreeMap::new() }
+        TableContent { table, chains: BTreeMap::new(), sets: BTreeMap::new(), unreadable: false }
     }
 
     /// How many elements its sets have.
     pub fn element_count(&self) -> usize {
         self.sets.values().map(|(_, elements)| elements.len()).sum()
+    }
+
+    fn is_used(&self, wanted: &str) -> bool {
+        let uses = |expr: &Expr| match expr {
+            Expr::Lookup { set, .. } | Expr::Dynset { set, .. } => **set == *wanted,
+            _ => false,
+        };
+        self.chains.values().flat_map(|(_, rules)| rules).any(|rule| rule.exprs.iter().any(uses))
     }
 
     fn is_target(&self, chain: &str) -> bool {
@@ -138,6 +148,14 @@ impl Ruleset {
                 self.table(table)?.chains.get_mut(chain).ok_or(Reason::NotFound)?.1.clear();
                 Ok(())
             }
+            Operation::FlushTable(table) => {
+                self.table(table)?.chains.values_mut().for_each(|(_, rules)| rules.clear());
+                Ok(())
+            }
+            Operation::FlushSet(table, set) => {
+                self.table(table)?.sets.get_mut(set).ok_or(Reason::NotFound)?.1.clear();
+                Ok(())
+            }
             Operation::AppendRule(rule) => self.append(rule),
             Operation::AddElements { set, elements } => self.add_elements(set, elements),
             Operation::DeleteElements { set, elements } => {
@@ -158,7 +176,8 @@ impl Ruleset {
     fn add(&mut self, object: &Object) -> Result<(), Reason> {
         match object {
             Object::Table(table) => {
-                self.tables.entry(table.id.clone()).or_insert_with(|| TableContent::new(table.clone()));
+                let held = self.tables.entry(table.id.clone()).or_insert_with(|| TableContent::new(table.clone()));
+                held.table.dormant = table.dormant;
             }
             Object::Chain(chain) => {
                 let chains = &mut self.table(&chain.table)?.chains;
@@ -190,7 +209,14 @@ impl Ruleset {
                 table.chains.remove(name);
             }
             ObjectId::Set(table, name) => {
-                self.table(table)?.sets.remove(name).ok_or(Reason::NotFound)?;
+                let table = self.table(table)?;
+                if !table.sets.contains_key(name) {
+                    return Err(Reason::NotFound);
+                }
+                if table.is_used(name) {
+                    return Err(Reason::InUse);
+                }
+                table.sets.remove(name);
             }
             ObjectId::Object(..) => return Err(Reason::Unsupported),
         }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use nft::conntrack::Entry;
 use nft::{Batch, ObjectId, Operation, TableId};
 
-use crate::backend::{CommitError, FlowsError, ReadError};
+use crate::backend::{CommitError, Culprit, FlowsError, Interference, Other, ReadError, Watch, WatchError};
 use crate::compile::{Config, Map};
 use crate::counters::Counts;
 use crate::flows::StaleFlows;
-use crate::ruleset::{Ruleset, TableContent};
+use crate::ruleset::{Refused, Ruleset, TableContent};
 
 /// A kernel that is not there.
 #[derive(Debug, Default)]
@@ -23,6 +23,12 @@ pub struct Backend {
     pub flows: Vec<Entry>,
     /// Every batch that it was given, those that it refused too.
     pub batches: Vec<Batch>,
+    /// What others did and nobody was told of yet.
+    pub interference: Interference,
+    /// Who stands beside.
+    pub others: Vec<Other>,
+    /// How often a table was read.
+    pub reads: usize,
 }
 
 impl Backend {
@@ -34,6 +40,13 @@ impl Backend {
     /// One that holds these rules already, as after a restart.
     pub fn with_ruleset(config: Config, ruleset: Ruleset) -> Backend {
         Backend { ruleset, ..Backend::new(config) }
+    }
+
+    /// Somebody else commits a batch, or tries to: it is noticed.
+    pub fn tamper(&mut self, by: &str, batch: &Batch) -> Result<(), Refused> {
+        self.ruleset.apply(batch)?;
+        self.interference.add(Culprit { thread: 1, name: by.to_owned() });
+        Ok(())
     }
 }
 
@@ -63,6 +76,7 @@ impl crate::backend::Backend for Backend {
     }
 
     fn read(&mut self, table: &TableId) -> Result<Option<TableContent>, ReadError> {
+        self.reads += 1;
         let mut content = self.ruleset.tables.get(table).cloned();
         for map in Map::ALL.into_iter().filter(|map| map.is_filled_by_packets()) {
             if let Some((_, elements)) = content.as_mut().and_then(|content| content.sets.get_mut(map.name())) {
@@ -85,6 +99,18 @@ impl crate::backend::Backend for Backend {
             self.uncount(operation);
         }
         Ok(())
+    }
+
+    fn changes(&self) -> Result<Option<Watch>, WatchError> {
+        Ok(None)
+    }
+
+    fn interference(&mut self) -> Result<Interference, WatchError> {
+        Ok(std::mem::take(&mut self.interference))
+    }
+
+    fn others(&mut self) -> Result<Vec<Other>, ReadError> {
+        Ok(self.others.clone())
     }
 
     fn end_flows(&mut self, stale: &StaleFlows) -> Result<usize, FlowsError> {

@@ -1,18 +1,30 @@
 //! The kernel's nf_tables and conntrack, over netlink.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::time::Duration;
 
-use nft::{Batch, Conntrack, DumpError, Family as TableFamily, ObjectId, Socket, TableId};
+use nft::{Batch, Conntrack, DumpError, Family as TableFamily, Heard, Monitor, ObjectId, Operation, Socket, TableId};
 
-use crate::backend::{CommitError, FlowsError, OpenError, ReadError};
-use crate::compile::{Config, Map};
+use crate::backend::interference::{IPTABLES_NAT, KUBE_PROXY_CHAIN, KUBE_PROXY_TABLE};
+use crate::backend::{CommitError, FlowsError, Interference, OpenError, Other, ReadError, Watch, WatchError};
+use crate::compile::{Compiler, Config, Map};
 use crate::counters::Counts;
 use crate::flows::StaleFlows;
 use crate::ruleset::{ElementKey, Elements, TableContent};
 
 /// How often a table is read again because somebody changed something meanwhile.
 const ATTEMPTS: usize = 10;
+/// Transactions of more elements than that are not listened to.
+const LARGE: usize = 1_000;
+/// How many datagrams are heard at once: somebody who changes rules without end must not keep us from ours. What is
+/// left then is heard by the sync that mends.
+const MOST_HEARD: usize = 10_000;
+
+mod ledger;
+
+use ledger::Ledger;
 
 /// The kernel of one network namespace: that of the thread that opened it, wherever it is used later.
 #[derive(Debug)]
@@ -20,6 +32,8 @@ pub struct Backend {
     config: Config,
     socket: Socket,
     conntrack: Conntrack,
+    monitor: Monitor,
+    ledger: Ledger,
 }
 
 impl Backend {
@@ -27,9 +41,45 @@ impl Backend {
     pub fn new(config: Config) -> Result<Backend, OpenError> {
         config.check()?;
         let failed = |subsystem| move |source| OpenError::Socket { subsystem, source };
-        let socket = Socket::in_current_netns().map_err(failed("nf_tables"))?;
+        // First, so that nothing happens between what is known and what is heard.
+        let monitor = Monitor::in_current_netns().map_err(failed("nf_tables"))?;
+        let mut socket = Socket::in_current_netns().map_err(failed("nf_tables"))?;
         let conntrack = Conntrack::in_current_netns().map_err(failed("conntrack"))?;
-        Ok(Backend { config, socket, conntrack })
+        let tables = config.families.iter().map(|family| Compiler::new(&config, *family).table().clone()).collect();
+        let ledger = Ledger::new(socket.port(), tables, socket.generation().map_err(OpenError::Generation)?);
+        Ok(Backend { config, socket, conntrack, monitor, ledger })
+    }
+
+    /// Hears all that was told up to now.
+    fn hear(&mut self) -> Result<(), WatchError> {
+        for _ in 0..MOST_HEARD {
+            match self.monitor.next(Duration::ZERO)? {
+                Heard::Nothing => return Ok(()),
+                Heard::Notifications(told) => told.into_iter().for_each(|one| self.ledger.hear(one)),
+                Heard::Lost => self.ledger.missed(self.socket.generation().map_err(WatchError::Generation)?),
+            }
+        }
+        self.ledger.give_up();
+        Ok(())
+    }
+
+    /// Commits what would fill the monitor's socket. What others do meanwhile shows in the generation.
+    fn commit_unheard(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        self.monitor.pause().map_err(nft::CommitError::Socket)?;
+        let committed = self.socket.commit(batch);
+        self.monitor.resume().map_err(nft::CommitError::Socket)?;
+        committed?;
+        self.ledger.committed();
+        let heard = self.hear().and_then(|()| self.socket.generation().map_err(WatchError::Generation));
+        match heard {
+            Ok(generation) => self.ledger.missed(generation),
+            Err(error) => {
+                // It is told by the next look at what others did; until then they are thought to have done something.
+                tracing::warn!(error = &error as &dyn std::error::Error, "what others do is not heard");
+                self.ledger.missed(0);
+            }
+        }
+        Ok(())
     }
 
     /// Takes the tables away, of both families, with all that is in them. Connections that they made go on.
@@ -44,7 +94,18 @@ impl Backend {
         Ok(self.socket.commit(&batch)?)
     }
 
+    /// A table of which something is not understood (a sort of chain, a type) is somebody else's work.
     fn read_once(&mut self, id: &TableId) -> Result<Option<TableContent>, DumpError> {
+        match self.read_all(id) {
+            Err(DumpError::Decode(error)) => {
+                tracing::warn!(table = %id, %error, "a table of ours holds what we never make; it will be made anew");
+                Ok(Some(TableContent { unreadable: true, ..TableContent::new(nft::Table::new(id.clone())) }))
+            }
+            read => read,
+        }
+    }
+
+    fn read_all(&mut self, id: &TableId) -> Result<Option<TableContent>, DumpError> {
         let Some(table) = self.socket.tables()?.into_iter().find(|listed| listed.object.id == *id) else {
             return Ok(None);
         };
@@ -111,7 +172,46 @@ impl crate::backend::Backend for Backend {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        Ok(self.socket.commit(batch)?)
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if element_count(batch) > LARGE {
+            return self.commit_unheard(batch);
+        }
+        self.socket.commit(batch)?;
+        self.ledger.committed();
+        Ok(())
+    }
+
+    fn changes(&self) -> Result<Option<Watch>, WatchError> {
+        let file = self.monitor.as_fd().try_clone_to_owned().map_err(WatchError::File)?;
+        Ok(Some(Watch::new(file)))
+    }
+
+    fn interference(&mut self) -> Result<Interference, WatchError> {
+        self.hear()?;
+        Ok(self.ledger.take())
+    }
+
+    fn others(&mut self) -> Result<Vec<Other>, ReadError> {
+        let mut others = Vec::new();
+        for listed in self.socket.tables().map_err(ReadError::List)? {
+            let id = listed.object.id;
+            if id.family == TableFamily::Inet {
+                continue;
+            }
+            if *id.name == *KUBE_PROXY_TABLE {
+                others.push(Other::KubeProxyNftables(id));
+            } else if *id.name == *IPTABLES_NAT {
+                let failed = |source| ReadError::Dump { table: id.to_string(), source };
+                let chains = self.socket.chains(&id).map_err(failed)?;
+                if chains.iter().any(|listed| *listed.object.name == *KUBE_PROXY_CHAIN) {
+                    others.push(Other::KubeProxyIptables(id));
+                }
+            }
+        }
+        others.sort_unstable();
+        Ok(others)
     }
 
     fn end_flows(&mut self, stale: &StaleFlows) -> Result<usize, FlowsError> {
@@ -121,6 +221,14 @@ impl crate::backend::Backend for Backend {
         }
         Ok(ended)
     }
+}
+
+fn element_count(batch: &Batch) -> usize {
+    let counts = batch.operations.iter().map(|operation| match operation {
+        Operation::AddElements { elements, .. } | Operation::DeleteElements { elements, .. } => elements.len(),
+        _ => 0,
+    });
+    counts.sum()
 }
 
 /// Why tables were not taken away.

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use nft::{ObjectId, Operation};
 
 use super::*;
-use crate::backend::fake;
+use crate::backend::{CommitError, fake};
 use crate::compile::Config;
 use crate::model::{EndpointSlice, Protocol, Service, ServicePort, SliceEndpoint, SlicePort};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nft::{Batch, Chain, Data, Element, ObjectId, Operation, Rule, Table};
 
 use crate::compile::{Compiler, Map};
-use crate::plan::held::Held;
+use crate::plan::held::{Form, Held};
 use crate::ruleset::ElementKey;
 
 /// What is to be added and taken away.
@@ -100,7 +100,7 @@ impl Changes {
     pub(super) fn into_batch(mut self, compiler: &Compiler) -> (Batch, usize) {
         let mut batch = Batch::new();
         let mut count = 0;
-        let mut changed_chains = Vec::new();
+        let (mut changed_chains, mut emptied_chains) = (Vec::new(), Vec::new());
         if let Some(mut held) = self.held.take() {
             for map in Map::ALL {
                 let rest = held.rest(map);
@@ -109,12 +109,12 @@ impl Changes {
             }
             let mut wanted = compiler.program();
             wanted.append(&mut self.new_chains);
-            if !held.usable {
-                count += create(&mut batch, compiler, held.stale);
-            }
+            count += prepare(&mut batch, compiler, &held);
+            let rebuilt = held.is_rebuilt();
             for (chain, rules) in wanted {
                 match held.chains.remove(&chain.name) {
                     None => self.new_chains.push((chain, rules)),
+                    Some(_) if rebuilt => emptied_chains.push((chain, rules)),
                     Some((_, known)) if known != rules => changed_chains.push((chain, rules)),
                     Some(_) => {}
                 }
@@ -123,7 +123,8 @@ impl Changes {
         } else {
             cancel(&mut self.added, &mut self.removed);
         }
-        count += self.new_chains.iter().chain(&changed_chains).map(|(_, rules)| 1 + rules.len()).sum::<usize>();
+        let written = self.new_chains.iter().chain(&changed_chains).chain(&emptied_chains);
+        count += written.map(|(_, rules)| 1 + rules.len()).sum::<usize>();
         count += self.gone_chains.len();
         count += self.added.0.iter().chain(&self.removed.0).map(Vec::len).sum::<usize>();
 
@@ -133,7 +134,7 @@ impl Changes {
         for (chain, _) in &changed_chains {
             batch.push(Operation::FlushChain(chain.table.clone(), Arc::clone(&chain.name)));
         }
-        for (_, rules) in self.new_chains.into_iter().chain(changed_chains) {
+        for (_, rules) in self.new_chains.into_iter().chain(changed_chains).chain(emptied_chains) {
             rules.into_iter().for_each(|rule| batch.add_rule(rule));
         }
         for (map, elements) in Map::ALL.into_iter().zip(self.removed.0) {
@@ -154,15 +155,30 @@ impl Changes {
     }
 }
 
-fn create(batch: &mut Batch, compiler: &Compiler, replace: bool) -> usize {
-    if replace {
-        batch.delete(ObjectId::Table(compiler.table().clone()));
+/// The table and its sets as they must be before anything is put into them; how many things that changes.
+fn prepare(batch: &mut Batch, compiler: &Compiler, held: &Held) -> usize {
+    let table = compiler.table();
+    let before = batch.operations.len();
+    if held.table == Form::Wrong {
+        batch.delete(ObjectId::Table(table.clone()));
     }
-    batch.add_table(Table::new(compiler.table().clone()));
-    for set in compiler.sets() {
+    if held.table != Form::Right {
+        batch.add_table(Table::new(table.clone()));
+    }
+    if held.is_rebuilt() {
+        batch.push(Operation::FlushTable(table.clone()));
+    }
+    // Sets first: their elements may lead to the chains.
+    for name in &held.wrong_sets {
+        batch.delete(ObjectId::Set(table.clone(), Arc::clone(name)));
+    }
+    for name in &held.wrong_chains {
+        batch.delete(ObjectId::Chain(table.clone(), Arc::clone(name)));
+    }
+    for set in compiler.sets().iter().filter(|set| !held.has(set)) {
         batch.add_set(set);
     }
-    1 + compiler.sets().len()
+    batch.operations.len() - before
 }
 
 /// Nobody knows whether packets have made these elements, and one that is not there cannot be taken away. So they are

@@ -1,9 +1,9 @@
 //! What a dump says, in a form in which what is wanted can be looked up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use nft::{Chain, Data, Element, Rule, Value, Verdict};
+use nft::{Chain, Data, Element, Rule, Set, SetFlags, Value, Verdict};
 
 use crate::compile::{Compiler, Key, Map, destination_of, endpoint_of, id_key, slot_key};
 use crate::model::{Family, Protocol};
@@ -14,33 +14,105 @@ use crate::ruleset::{ElementKey, Elements, TableContent};
 #[derive(Debug)]
 pub(super) struct Held {
     family: Family,
-    /// Whether there is a table that is made as we make it. If not, `stale` says whether there is another.
-    pub(super) usable: bool,
-    pub(super) stale: bool,
+    pub(super) table: Form,
     /// Whether its elements bear comments though they should not, or the other way round.
     pub(super) renamed: bool,
+    /// Sets and maps that are not as we make them, or not ours at all: they go. What is in the others stays.
+    pub(super) wrong_sets: Vec<Arc<str>>,
+    /// Chains of ours that are called by other hooks: they go, and come back as they should be.
+    pub(super) wrong_chains: Vec<Arc<str>>,
+    /// Sets and maps that are as we make them.
+    right_sets: BTreeSet<Arc<str>>,
+    /// All chains that may stay.
     pub(super) chains: BTreeMap<Arc<str>, (Chain, Vec<Rule>)>,
     /// By map.
     elements: Vec<Elements>,
+    numbers: HashMap<String, u32>,
+}
+
+/// What must become of a table itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// There is none.
+    Missing,
+    /// It stays.
+    Right,
+    /// Somebody has put it to sleep.
+    Dormant,
+    /// It must go, and another come.
+    Wrong,
 }
 
 impl Held {
-    /// A table whose sets or base chains are not ours (an older version's, somebody's by the same name) is replaced as
-    /// a whole: within one transaction no packet sees it missing.
+    /// A table that an older version made, or that somebody changed, keeps all that is right: of sets that are defined
+    /// as ours are, the elements; of chains, those with our rules. Only a table that cannot be read, or that cannot be
+    /// changed while it sleeps, is replaced as a whole: within one transaction no packet sees it missing.
     pub(super) fn new(compiler: &Compiler, table: Option<TableContent>) -> Held {
-        let there = table.is_some();
-        let usable = table.as_ref().is_some_and(|table| fits(compiler, table));
-        let mut elements: Vec<Elements> = Map::ALL.iter().map(|_| Elements::new()).collect();
-        let mut chains = BTreeMap::new();
-        if let Some(table) = table.filter(|_| usable) {
-            chains = table.chains;
-            let mut sets = table.sets;
-            for map in Map::ALL.into_iter().filter(|map| !map.is_filled_by_packets()) {
-                elements[map as usize] = sets.remove(map.name()).map(|(_, elements)| elements).unwrap_or_default();
+        let mut held = Held {
+            family: compiler.family(),
+            table: Form::Missing,
+            renamed: false,
+            wrong_sets: Vec::new(),
+            wrong_chains: Vec::new(),
+            right_sets: BTreeSet::new(),
+            chains: BTreeMap::new(),
+            elements: Map::ALL.iter().map(|_| Elements::new()).collect(),
+            numbers: HashMap::new(),
+        };
+        let Some(table) = table else { return held };
+        let wrong_hooks = wrong_hooks(compiler, &table);
+        held.table = match (table.unreadable, table.table.dormant) {
+            (true, _) => Form::Wrong,
+            // The kernel takes no base chains for a table whose sleep changes in the same transaction.
+            (_, true) if !wrong_hooks.is_empty() => Form::Wrong,
+            (_, true) => Form::Dormant,
+            (_, false) => Form::Right,
+        };
+        if held.table != Form::Wrong {
+            held.chains = table.chains;
+            held.wrong_chains = wrong_hooks;
+            held.wrong_chains.iter().for_each(|name| drop(held.chains.remove(name)));
+            held.renamed = compiler.differs_in_comments(&held.chains);
+            held.take_sets(compiler, table.sets);
+        }
+        held
+    }
+
+    fn take_sets(&mut self, compiler: &Compiler, mut sets: BTreeMap<Arc<str>, (Arc<Set>, Elements)>) {
+        // Anonymous ones go with the rule that they are part of.
+        self.wrong_sets = sets
+            .values()
+            .map(|(set, _)| set)
+            .filter(|set| !is_anonymous(set))
+            .map(|set| Arc::clone(&set.name))
+            .collect();
+        for (map, wanted) in Map::ALL.into_iter().zip(compiler.sets()) {
+            let Some((_, elements)) = sets.remove(&wanted.name).filter(|(held, _)| held == wanted) else {
+                continue;
+            };
+            if map == Map::Classes {
+                self.numbers = class_numbers(&elements);
+                // Its elements lead to chains that must go first.
+                if !self.wrong_chains.is_empty() {
+                    continue;
+                }
+            }
+            self.wrong_sets.retain(|name| *name != wanted.name);
+            self.right_sets.insert(Arc::clone(&wanted.name));
+            if !map.is_filled_by_packets() {
+                self.elements[map as usize] = elements;
             }
         }
-        let renamed = usable && compiler.differs_in_comments(&chains);
-        Held { family: compiler.family(), usable, stale: there && !usable, renamed, chains, elements }
+    }
+
+    /// Whether sets or chains go: then all rules are written anew, as any of them may use what goes.
+    pub(super) fn is_rebuilt(&self) -> bool {
+        !self.wrong_sets.is_empty() || !self.wrong_chains.is_empty()
+    }
+
+    /// Whether a set is there as we make it.
+    pub(super) fn has(&self, set: &Set) -> bool {
+        self.right_sets.contains(&set.name)
     }
 
     /// Takes an element that is wanted out of what is held: its data, if it is there.
@@ -64,15 +136,7 @@ impl Held {
 
     /// The numbers of the classes, by name.
     pub(super) fn class_numbers(&self) -> HashMap<String, u32> {
-        let classes = self.elements[Map::Classes as usize].iter();
-        let numbers = classes.filter_map(|(at, data)| {
-            let number = u32::from_ne_bytes(at.key.as_slice().try_into().ok()?);
-            match data {
-                Some(Data::Verdict(Verdict::Goto(chain))) => Some((chain.to_string(), number)),
-                _ => None,
-            }
-        });
-        numbers.collect()
+        self.numbers.clone()
     }
 
     /// The endpoints in the slots of a list, as far as there is no gap.
@@ -98,13 +162,26 @@ impl Held {
     }
 }
 
-/// Whether sets and base chains are those that we make.
-fn fits(compiler: &Compiler, table: &TableContent) -> bool {
-    let sets = compiler.sets().iter().all(|set| table.sets.get(&set.name).is_some_and(|(held, _)| held == set));
-    let base = compiler
-        .program()
-        .into_iter()
-        .all(|(chain, _)| table.chains.get(&chain.name).is_some_and(|(held, _)| held.base == chain.base));
-    let foreign = table.sets.len() != compiler.sets().len();
-    sets && base && !foreign
+/// `NFT_SET_ANONYMOUS`
+fn is_anonymous(set: &Set) -> bool {
+    set.flags.contains(SetFlags(0x1))
+}
+
+fn class_numbers(classes: &Elements) -> HashMap<String, u32> {
+    let numbers = classes.iter().filter_map(|(at, data)| {
+        let number = u32::from_ne_bytes(at.key.as_slice().try_into().ok()?);
+        match data {
+            Some(Data::Verdict(Verdict::Goto(chain))) => Some((chain.to_string(), number)),
+            _ => None,
+        }
+    });
+    numbers.collect()
+}
+
+/// Chains by names of ours that are called by other hooks than ours, or by none.
+fn wrong_hooks(compiler: &Compiler, table: &TableContent) -> Vec<Arc<str>> {
+    let hooks: HashMap<_, _> =
+        compiler.program().into_iter().filter_map(|(chain, _)| Some((chain.name, chain.base?))).collect();
+    let wrong = table.chains.values().filter(|(held, _)| hooks.get(&held.name) != held.base.as_ref());
+    wrong.map(|(held, _)| Arc::clone(&held.name)).collect()
 }

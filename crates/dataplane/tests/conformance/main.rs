@@ -8,6 +8,7 @@ mod comments;
 mod counters;
 mod distribution;
 mod flows;
+mod heal;
 mod history;
 mod listing;
 mod masquerade;
