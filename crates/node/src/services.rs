@@ -18,8 +18,10 @@ pub use names::Names;
 #[cfg(test)]
 pub(crate) use to_dataplane::{service as traffic_of_service, slice as traffic_of_slice};
 
+use std::io;
 use std::time::Duration;
 
+use dataplane::backend::Watch;
 use dataplane::model::{Model, NamespacedName};
 use dataplane::{Backend, Dataplane, SyncError, SyncReport};
 use futures::{FutureExt, Stream, StreamExt};
@@ -27,7 +29,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use kube::{Api, Client};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::follow::{Change, ObjectKey, follow};
@@ -74,10 +79,14 @@ pub async fn keep<B: Backend + Send>(
     let namespaces = listeners.iter().any(|listener| listener.wants_namespaces());
     let mut changes = std::pin::pin!(changes(&client, namespaces));
     let mut listed = Listed { services: false, slices: false, namespaces: !namespaces };
+    let watch = watch(&dataplane);
     let mut retry = false;
     loop {
+        // After a failure nothing is tried before its time, whatever waits.
+        let wake = if retry { Some(Instant::now() + RETRY_AFTER) } else { dataplane.due().map(Instant::from_std) };
         tokio::select! {
             () = stop.cancelled() => return,
+            () = changed_by_others(watch.as_ref()) => if !dataplane.listen() { continue },
             change = changes.next() => {
                 let Some(change) = change else { return };
                 let mut told = Everybody { model: dataplane.model_mut(), listeners: &mut listeners };
@@ -91,7 +100,7 @@ pub async fn keep<B: Backend + Send>(
                 let node = node.borrow_and_update().clone();
                 dataplane.model_mut().set_node(node);
             }
-            () = tokio::time::sleep(RETRY_AFTER), if retry => {}
+            () = until(wake) => {}
         }
         if !listed.all() {
             continue;
@@ -104,6 +113,43 @@ pub async fn keep<B: Backend + Send>(
         if !retry {
             programmed.send_replace(true);
         }
+    }
+}
+
+/// A file that says when others may have changed the rules.
+fn watch<B: Backend>(dataplane: &Dataplane<B>) -> Option<AsyncFd<Watch>> {
+    let register = |file: Watch| {
+        // SAFETY: a `Watch` owns its file and gives the same one as long as it lives.
+        unsafe { AsyncFd::register_with_interest(file, Interest::READABLE) }.map_err(io::Error::from)
+    };
+    let opened = dataplane.backend().changes().map_err(io::Error::other);
+    let watch = opened.and_then(|file| file.map(register).transpose());
+    watch.unwrap_or_else(|error| {
+        tracing::error!(error = in_full(&error), "rules that others change are mended only with the next change");
+        None
+    })
+}
+
+/// Waits until others may have changed the rules; for ever if that cannot be known.
+async fn changed_by_others(watch: Option<&AsyncFd<Watch>>) {
+    match watch {
+        Some(watch) => match watch.readable().await {
+            // What is there is heard before this is asked again.
+            Ok(mut ready) => ready.clear_ready(),
+            Err(error) => {
+                tracing::error!(%error, "rules that others change are mended only with the next change");
+                std::future::pending().await
+            }
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a time; `None`: for ever.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -25,6 +25,8 @@ const LOCAL: u32 = 2;
 const DSTNAT: i32 = -100;
 const SRCNAT: i32 = 100;
 
+/// What the first rule says of itself where elements bear comments.
+const COMMENTED: &str = "a port of a Service; elements bear its name";
 const CHAIN_SERVICES: &str = "services";
 /// Where what is refused is refused.
 const CHAIN_REJECT: &str = "reject";
@@ -64,13 +66,14 @@ impl Compiler {
 
     /// Says for the table whether its elements bear comments: they are not compared one by one.
     fn first_comment(&self) -> &'static str {
-        if self.comments { "a port of a Service; elements bear its name" } else { "a port of a Service" }
+        if self.comments { COMMENTED } else { "a port of a Service" }
     }
 
-    /// Whether a table's elements were made with another choice of [`Config::comments`](crate::Config::comments).
+    /// Whether a table's elements were made with another choice of [`Config::comments`](crate::Config::comments). One
+    /// whose first rule is gone does not say it: its elements stay as they are.
     pub(crate) fn differs_in_comments(&self, chains: &BTreeMap<Arc<str>, (Chain, Vec<Rule>)>) -> bool {
         let first = chains.get(CHAIN_SERVICES).and_then(|(_, rules)| rules.first());
-        first.is_none_or(|rule| rule.comment.as_deref() != Some(self.first_comment()))
+        first.is_some_and(|rule| (rule.comment.as_deref() == Some(COMMENTED)) != self.comments)
     }
 
     /// What a class's number leads to.
