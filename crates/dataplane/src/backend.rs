@@ -31,13 +31,19 @@ pub trait Backend {
 
     /// A file to wait for: it is readable when [`Backend::interference`] may have something to tell. `None`: nobody else
     /// can change what the backend holds.
-    fn changes(&self) -> Result<Option<Watch>, WatchError>;
+    fn changes(&self) -> Result<Option<Watch>, WatchError> {
+        Ok(None)
+    }
 
     /// What others did since the last call; own commits are not told. Never waits.
-    fn interference(&mut self) -> Result<Interference, WatchError>;
+    fn interference(&mut self) -> Result<Interference, WatchError> {
+        Ok(Interference::default())
+    }
 
     /// Rules of other Service proxies beside ours, in order.
-    fn others(&mut self) -> Result<Vec<Other>, ReadError>;
+    fn others(&mut self) -> Result<Vec<Other>, ReadError> {
+        Ok(Vec::new())
+    }
 
     /// Ends the connections that are stale; how many there were.
     fn end_flows(&mut self, stale: &StaleFlows) -> Result<usize, FlowsError>;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nft::conntrack::Entry;
 use nft::{Batch, ObjectId, Operation, TableId};
 
-use crate::backend::{CommitError, Culprit, FlowsError, Interference, Other, ReadError, Watch, WatchError};
+use crate::backend::{CommitError, Culprit, FlowsError, Interference, Other, ReadError, WatchError};
 use crate::compile::{Config, Map};
 use crate::counters::Counts;
 use crate::flows::StaleFlows;
@@ -99,10 +99,6 @@ impl crate::backend::Backend for Backend {
             self.uncount(operation);
         }
         Ok(())
-    }
-
-    fn changes(&self) -> Result<Option<Watch>, WatchError> {
-        Ok(None)
     }
 
     fn interference(&mut self) -> Result<Interference, WatchError> {
