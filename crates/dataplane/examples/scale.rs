@@ -1,7 +1,9 @@
 //! What a change costs, and what it all takes, at 1,000, 10,000 and 30,000 Services of three endpoints, and with one
 //! Service of 10,000 endpoints. Prints a table; as root, in a network namespace of its own:
 //!
-//! `cargo run --release -p dataplane --example scale [SERVICES]...`
+//! `cargo run --release -p dataplane --example scale [comments] [uncounted] [SERVICES]...`
+//!
+//! `connects` instead measures what counting costs a connection: many through one Service, with and without in turn.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
@@ -16,16 +18,23 @@ use dataplane::{Config, Dataplane, NamespacedName, Node};
 const REPETITIONS: usize = 50;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (words, numbers): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.parse::<u32>().is_err());
+    let has = |word: &str| words.iter().any(|given| given == word);
+    if has("connects") {
+        return connects();
+    }
+    let config = Config { comments: has("comments"), counters: !has("uncounted"), ..Config::default() };
     let mut sizes: Vec<u32> = Vec::new();
-    for argument in std::env::args().skip(1) {
-        sizes.push(argument.parse()?);
+    for number in numbers {
+        sizes.push(number.parse()?);
     }
     if sizes.is_empty() {
         sizes = vec![1_000, 10_000, 30_000];
     }
     let nested = std::env::var_os("SCALE_ONE").is_some();
     if let (true, [size]) = (nested, &sizes[..]) {
-        return one(*size);
+        return one(*size, config);
     }
     println!("milliseconds; p50 and greatest of {REPETITIONS}");
     println!(
@@ -34,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for size in sizes {
         // A process for each size: memory that one leaves behind does not count for the next.
         let mut child = std::process::Command::new(std::env::current_exe()?);
-        let status = child.arg(size.to_string()).env("SCALE_ONE", "1").status()?;
+        let status = child.args(&words).arg(size.to_string()).env("SCALE_ONE", "1").status()?;
         if !status.success() {
             return Err(format!("{size}: {status}").into());
         }
@@ -42,10 +51,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn one(size: u32) -> Result<(), Box<dyn std::error::Error>> {
+fn one(size: u32, config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let lab = testbed::Namespace::new(&format!("scale-{size}"))?;
     lab.enter()?;
-    let mut dataplane = Dataplane::new(nftables::Backend::new(Config::default())?, node());
+    let kernel_before = kernel_memory()?;
+    let mut dataplane = Dataplane::new(nftables::Backend::new(config)?, node());
     for n in 0..size {
         dataplane.model_mut().set_service(name(n), service(n));
         dataplane.model_mut().set_slice(slice_name(n), slice(n, 3, 0));
@@ -55,6 +65,7 @@ fn one(size: u32) -> Result<(), Box<dyn std::error::Error>> {
     let changes = dataplane.sync()?.changes;
     let full = start.elapsed();
     let with_rules = resident()?;
+    let kernel = kernel_memory()? - kernel_before;
     assert!(changes > size as usize * 4);
 
     dataplane.forget();
@@ -78,7 +89,7 @@ fn one(size: u32) -> Result<(), Box<dyn std::error::Error>> {
     }
     let columns: Vec<String> = times.iter_mut().map(|times| summary(times)).collect();
     println!(
-        "{size:>8}  {:>9.1}  {:>7.1}  {}  {with_model:.1} {with_rules:.1} {:.1}",
+        "{size:>8}  {:>9.1}  {:>7.1}  {}  {with_model:.1} {with_rules:.1} {:.1}  kernel {kernel:.1}",
         milliseconds(full),
         milliseconds(restart),
         columns.join("  "),
@@ -87,6 +98,42 @@ fn one(size: u32) -> Result<(), Box<dyn std::error::Error>> {
     if size == 1_000 {
         large(&mut dataplane)?;
         firewalled(&mut dataplane)?;
+    }
+    Ok(())
+}
+
+/// Connections of this machine to itself through a cluster IP. The ways take turns, so that a busy machine slows all.
+fn connects() -> Result<(), Box<dyn std::error::Error>> {
+    const ROUNDS: usize = 10;
+    const CONNECTIONS: usize = 2_000;
+    let lab = testbed::Namespace::new("scale-connects")?;
+    lab.enter()?;
+    lab.add_address("lo", "10.128.0.0/32".parse()?)?;
+    let listener = std::net::TcpListener::bind("10.128.0.0:8080")?;
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let mut times: [Vec<Duration>; 3] = Default::default();
+    for round in 0..=ROUNDS {
+        for (way, times) in times.iter_mut().enumerate() {
+            let config = Config { counters: way == 2, ..Config::default() };
+            let mut dataplane = Dataplane::new(nftables::Backend::new(config)?, node());
+            dataplane.model_mut().set_service(name(0), service(0));
+            dataplane.model_mut().set_slice(slice_name(0), slice(0, 1, 0));
+            dataplane.sync()?;
+            let to: std::net::SocketAddr = if way == 0 { "10.128.0.0:8080" } else { "10.0.1.0:1" }.parse()?;
+            for _ in 0..CONNECTIONS {
+                let start = Instant::now();
+                drop(std::net::TcpStream::connect(to)?);
+                // The first round warms everything up.
+                if round > 0 {
+                    times.push(start.elapsed());
+                }
+            }
+        }
+    }
+    for (way, times) in ["direct", "uncounted", "counted"].iter().zip(&mut times) {
+        times.sort_unstable();
+        let at = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e6;
+        println!("{way:>10}: connect p10 {:.1} µs, p50 {:.1} µs, p90 {:.1} µs", at(10), at(50), at(90));
     }
     Ok(())
 }
@@ -158,6 +205,17 @@ fn resident() -> Result<f64, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
     let kilobytes: f64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
+    Ok(kilobytes / 1024.0)
+}
+
+/// Megabytes of the kernel's own: what it allocates in slabs, page tables of large allocations, counters for each CPU.
+fn kernel_memory() -> Result<f64, Box<dyn std::error::Error>> {
+    let info = std::fs::read_to_string("/proc/meminfo")?;
+    let field = |name: &str| -> f64 {
+        let line = info.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
+    };
+    let kilobytes: f64 = ["SUnreclaim:", "VmallocUsed:", "Percpu:"].into_iter().map(field).sum();
     Ok(kilobytes / 1024.0)
 }
 

@@ -18,7 +18,7 @@ mod endpoints;
 mod health;
 mod verdict;
 
-pub(crate) use decide::route;
+pub(crate) use decide::{node_port_ranges, route};
 pub use health::{HealthCheck, families_without_local_endpoints, health_checks, local_endpoints};
 pub use verdict::{Choice, Packet, Table, Verdict};
 

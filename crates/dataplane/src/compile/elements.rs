@@ -10,7 +10,7 @@ use crate::compile::intervals::{everything, intervals, loopback};
 use crate::compile::key::Key;
 use crate::compile::{Class, Compiler, Map};
 use crate::model::{Node, Protocol};
-use crate::route::{Destination, Endpoint, List};
+use crate::route::{Destination, Endpoint, List, node_port_ranges};
 
 /// Slots of [`List::Cluster`] are numbered from zero, those of [`List::Local`] from here: more endpoints than can be.
 const FIRST_LOCAL_SLOT: u32 = 0x0100_0000;
@@ -161,13 +161,11 @@ impl Compiler {
 
     /// What is set up for the node itself.
     pub(crate) fn node_elements(&self, node: &Node) -> Vec<(Map, Element)> {
-        let everywhere = [everything(self.family)];
-        let node_ports =
-            if node.node_port_addresses.is_empty() { &everywhere[..] } else { &node.node_port_addresses[..] };
+        let node_ports = node_port_ranges(node, self.family).unwrap_or_else(|| vec![everything(self.family)]);
         let sets = [
             (Map::ServiceCidrs, intervals(&node.service_cidrs, &[], self.family)),
             (Map::PodCidrs, intervals(&node.pod_cidrs, &[], self.family)),
-            (Map::NodePortAddresses, intervals(node_ports, &[loopback(self.family)], self.family)),
+            (Map::NodePortAddresses, intervals(&node_ports, &[loopback(self.family)], self.family)),
         ];
         let sets = sets.into_iter().flat_map(|(map, elements)| elements.into_iter().map(move |e| (map, e)));
         sets.chain(node.loopback_relay.into_iter().flat_map(loopback_relay)).collect()

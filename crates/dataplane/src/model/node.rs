@@ -15,7 +15,7 @@ pub struct Node {
     pub zone: Option<Arc<str>>,
     /// Its own addresses. A load balancer's source ranges that hold one of them let the balanced address itself in.
     pub addresses: Vec<IpAddr>,
-    /// On which of the machine's addresses node ports answer; empty: on all but loopback ones.
+    /// On which of the machine's addresses node ports answer; none of a family: on all of that family but loopback ones.
     pub node_port_addresses: Vec<IpNet>,
     /// The port of 127.0.0.1 and ::1 at which a relay listens, over TCP and UDP, for what processes of this machine send
     /// to node ports of loopback addresses. `None`: node ports do not answer there.

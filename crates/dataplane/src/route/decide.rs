@@ -124,6 +124,14 @@ fn external(service: &Service, no_cluster: bool) -> Decision {
     }
 }
 
+/// The ranges of addresses on which node ports answer, in one family; `None`: on all but loopback ones. As kube-proxy
+/// means it, ranges of the other family choose nothing in this one.
+pub(crate) fn node_port_ranges(node: &Node, family: Family) -> Option<Vec<IpNet>> {
+    let ranges = node.node_port_addresses.iter().filter(|net| Family::of_net(net) == family);
+    let ranges: Vec<IpNet> = ranges.copied().collect();
+    (!ranges.is_empty()).then_some(ranges)
+}
+
 /// The load balancer's addresses that packets arrive with.
 fn vips(service: &Service) -> Vec<IpAddr> {
     let vips = service.load_balancer.iter().filter(|ingress| ingress.mode == IpMode::Vip);

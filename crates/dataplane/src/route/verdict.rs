@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 use ipnet::IpNet;
 
 use crate::model::{Family, Model, Node, Protocol};
-use crate::route::{Decision, Destination, Endpoint, Masquerade, Route, ServiceRoutes, route};
+use crate::route::{Decision, Destination, Endpoint, Masquerade, Route, ServiceRoutes, node_port_ranges, route};
 
 /// The first packet of a connection, as it reaches this node or is made by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,8 +143,8 @@ impl Table {
     }
 
     fn is_node_port_address(&self, address: IpAddr) -> bool {
-        let wanted = &self.node.node_port_addresses;
-        !address.is_loopback() && (wanted.is_empty() || contains(wanted, address))
+        let wanted = node_port_ranges(&self.node, self.family);
+        !address.is_loopback() && wanted.is_none_or(|wanted| contains(&wanted, address))
     }
 
     fn carry_out(&self, at: (usize, usize, usize), packet: &Packet, is_local: impl Fn(IpAddr) -> bool) -> Verdict {

@@ -339,9 +339,11 @@ fn judged_by_packets(family: Family) -> anyhow::Result<()> {
             skipped += 1;
             return row.expected.clone();
         }
-        row.apply(dataplane.model_mut());
-        let report = dataplane.sync().unwrap_or_else(|error| panic!("{}: {error:?}", row.name));
-        assert!(report.flows_error.is_none(), "{}: {:?}", row.name, report.flows_error);
+        for state in row.states() {
+            state.apply(dataplane.model_mut());
+            let report = dataplane.sync().unwrap_or_else(|error| panic!("{}: {error:?}", row.name));
+            assert!(report.flows_error.is_none(), "{}: {:?}", row.name, report.flows_error);
+        }
         verdict(&cluster, row).unwrap_or_else(|error| panic!("{}: {error:?}", row.name))
     });
     println!("{skipped} rows without packets: no socket for their protocol here, or an answer that takes another way");

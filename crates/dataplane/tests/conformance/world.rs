@@ -24,10 +24,14 @@ pub const LOCAL: [&str; 3] = ["172.30.0.1", "192.0.2.1", "10.244.1.254"];
 pub const VIP: &str = "10.96.0.10";
 /// In the Service range, but nobody's.
 pub const NOBODY: &str = "10.96.0.99";
+/// Of the Services of one row.
+pub const VIPS: [&str; 3] = [VIP, "10.96.0.20", "10.96.0.30"];
 /// Of the load balancer.
 pub const BALANCED: &str = "198.51.100.1";
+pub const BALANCED_2: &str = "198.51.100.2";
 /// External.
 pub const EXTERNAL: &str = "203.0.113.1";
+pub const EXTERNAL_2: &str = "203.0.113.2";
 pub const PORT: u16 = 80;
 pub const NODE_PORT: u16 = 30080;
 /// Where the node's relay for loopback listens.
@@ -52,9 +56,11 @@ pub fn v6(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The same range in the IPv6 world; a range of IPv6 becomes one of IPv4. Everything stays everything.
+/// The same range in the IPv6 world; a range of IPv6 becomes one of IPv4, and everything of one everything of the
+/// other.
 pub fn net_v6(range: &IpNet) -> IpNet {
     match range.prefix_len() {
+        0 if range.network().is_ipv6() => net("0.0.0.0/0"),
         0 => net("::/0"),
         8 if range.network().is_loopback() => net("::1/128"),
         len if range.network().is_ipv4() => IpNet::new(v6(range.addr()), len + 96).unwrap(),
@@ -103,7 +109,8 @@ pub fn node() -> Node {
 }
 
 /// `NAME[STATE][^NODE-HINT][@ZONE-HINT]`, where the state is nothing (ready), `!` (not ready), `~` (terminating, still
-/// serving), `-` (terminating, not serving); `?` behind the name: no node is known. Answers with its port too, if it has
+/// serving), `-` (terminating, not serving), and, as `publishNotReadyAddresses` says it, `$` (ready, not serving), `%`
+/// (ready, terminating, still serving), `&` (ready, terminating, not serving); `?` behind the name: no node is known. Answers with its port too, if it has
 /// one of its own (`:PORT`).
 pub fn endpoint(text: &str) -> (SliceEndpoint, Option<u16>) {
     let mut parts = text.split_inclusive(|_| false).next().unwrap_or_default().to_owned();
@@ -115,7 +122,14 @@ pub fn endpoint(text: &str) -> (SliceEndpoint, Option<u16>) {
     let port = cut(':').map(|port| port.parse().unwrap());
     let zones = cut('@').map(|zones| zones.split('+').map(Into::into).collect()).unwrap_or_default();
     let nodes = cut('^').map(|nodes| nodes.split('+').map(Into::into).collect()).unwrap_or_default();
-    let states = [('!', (false, false, false)), ('~', (false, true, true)), ('-', (false, false, true))];
+    let states = [
+        ('!', (false, false, false)),
+        ('~', (false, true, true)),
+        ('-', (false, false, true)),
+        ('$', (true, false, false)),
+        ('%', (true, true, true)),
+        ('&', (true, false, true)),
+    ];
     let mut conditions = (true, true, false);
     for (mark, meaning) in states {
         if cut(mark).is_some() {
