@@ -94,6 +94,23 @@ impl Conntrack {
         self.list_where(filter, &mut |_| true)
     }
 
+    /// The connection whose answers go this way, before their rewrite is undone; `None`: there is none. Asks for one
+    /// entry, however many there are. Of entries in zones only zone 0 is looked at.
+    pub fn answered(&mut self, reply: &Tuple) -> Result<Option<Entry>, ConntrackError> {
+        let mut found = None;
+        let write = |w: &mut Writer| format::answers(reply, w);
+        let asked = dump::request(&mut self.netlink, GET, false, reply.family(), write, |message| {
+            let (_, attributes) = message.generic().ok_or(DecodeError("connection"))?;
+            found = Some(format::entry(attributes).ok_or(DecodeError("connection"))?);
+            Ok(())
+        });
+        match asked {
+            Ok(()) => Ok(found),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Deletes all matching entries. The filter must say something beyond its family.
     pub fn delete(&mut self, filter: &Filter) -> Result<(), ConntrackError> {
         filter.check()?;

@@ -8,7 +8,8 @@
 //! (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
 //! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
 //! [`health`] (is the kernel in step), [`health_check`] (for load balancers), both over [`http`]; [`machine`];
-//! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]; [`counters`], what is counted.
+//! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]; [`loopback`], node ports at 127.0.0.1 and ::1;
+//! [`counters`], what is counted.
 //! [`proxy`] is kube-proxy's part of it alone, for nodes of a cluster that is somebody else's.
 
 pub mod addresses;
@@ -23,6 +24,7 @@ pub mod http;
 pub mod kubelet;
 
 pub mod lease;
+pub mod loopback;
 pub mod machine;
 pub mod neighbours;
 pub mod pods_of_node;

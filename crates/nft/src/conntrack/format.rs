@@ -58,8 +58,21 @@ pub(super) fn filter(filter: &Filter, w: &mut Writer) {
 
 /// The name of one entry: its first direction and its number.
 pub(super) fn name(entry: &Entry, w: &mut Writer) {
-    let Tuple { source, destination, protocol } = entry.original;
-    w.nest(TUPLE_ORIGINAL, |w| {
+    direction(TUPLE_ORIGINAL, &entry.original, w);
+    w.u32(ID, entry.id);
+    if entry.zone != 0 {
+        w.u16(ZONE, entry.zone);
+    }
+}
+
+/// The name of the entry with this direction of answers.
+pub(super) fn answers(reply: &Tuple, w: &mut Writer) {
+    direction(TUPLE_REPLY, reply, w);
+}
+
+fn direction(kind: u16, tuple: &Tuple, w: &mut Writer) {
+    let Tuple { source, destination, protocol } = *tuple;
+    w.nest(kind, |w| {
         w.nest(TUPLE_IP, |w| {
             address(source, IP_V4_SRC, IP_V6_SRC, w);
             address(destination, IP_V4_DST, IP_V6_DST, w);
@@ -81,10 +94,6 @@ pub(super) fn name(entry: &Entry, w: &mut Writer) {
             }
         });
     });
-    w.u32(ID, entry.id);
-    if entry.zone != 0 {
-        w.u16(ZONE, entry.zone);
-    }
 }
 
 /// An entry; `None` if something is missing.

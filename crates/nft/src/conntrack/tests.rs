@@ -109,6 +109,28 @@ fn entries_say_what_was_rewritten() {
     assert_eq!(found[0].original.destination, address("fd96::1"));
 }
 
+#[test]
+fn one_connection_is_found_by_its_answers() {
+    if skip_unless_root().is_some() {
+        return;
+    }
+    let world = world(&Lab::new("conntrack"));
+    for port in 4001..=4003 {
+        world.ask(port, "10.96.0.1:53");
+        world.ask(port, "[fd96::1]:53");
+    }
+    let mut conntrack = world.conntrack();
+    for (endpoint, client, service) in [("10.0.0.2", "10.0.0.1", "10.96.0.1"), ("fd00::2", "fd00::1", "fd96::1")] {
+        let protocol = Protocol::Ports { number: UDP, source: 5353, destination: 4002 };
+        let mut answers = Tuple { source: address(endpoint), destination: address(client), protocol };
+        let found = conntrack.answered(&answers).unwrap().unwrap();
+        assert_eq!((found.original.destination, found.reply), (address(service), answers));
+        assert_eq!(found.original.protocol, Protocol::Ports { number: UDP, source: 4002, destination: 53 });
+        answers.protocol = Protocol::Ports { number: UDP, source: 5353, destination: 4009 };
+        assert_eq!(conntrack.answered(&answers).unwrap(), None);
+    }
+}
+
 /// Deletes by several filters; `new` says whether the kernel's own filtered deletion is used.
 fn deletes(new: bool) {
     if skip_unless_root().is_some() {
