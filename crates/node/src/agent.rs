@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::Config;
+use crate::connections::Connections;
 use crate::follow::reason;
 use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
@@ -97,7 +98,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
         Box::new(HealthChecks::new(tell_checks)),
     ];
     serve_health_checks(&mut parts, &client, &config.name, (checks, health), &stop);
-    let part = services::keep(client.clone(), dataplane, listeners, node, tell_programmed, stop.clone());
+    let connections = Connections::start(&mut parts, node.clone(), Arc::default(), stop.clone());
+    let part = services::keep(client.clone(), dataplane, listeners, connections, node, tell_programmed, stop.clone());
     parts.spawn(named("Services", part));
     let part = neighbours::keep(client.clone(), config.name.clone(), routes, tell_neighbours, stop.clone());
     parts.spawn(named("routes", part));

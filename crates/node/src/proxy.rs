@@ -30,6 +30,7 @@ use figures::Figures;
 use metrics::Metrics;
 use own_node::OwnNode;
 
+use crate::connections::Connections;
 use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
 use crate::services::{self, Listener};
@@ -118,7 +119,8 @@ fn program(
     let addresses = surroundings::node_port_addresses(node.clone());
     parts.spawn(named("health checks", health_check::keep(checks, addresses, health, tell_taken, stop.clone())));
     parts.spawn(named("data plane", surroundings::keep(config, told.0, told.1, tell_node, stop.clone())));
-    let part = services::keep(client, dataplane, listeners, node, tell_programmed, stop.clone());
+    let connections = Connections::start(parts, node.clone(), Arc::default(), stop.clone());
+    let part = services::keep(client, dataplane, listeners, connections, node, tell_programmed, stop.clone());
     parts.spawn(named("Services", part));
     Ok(())
 }

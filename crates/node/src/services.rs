@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::Connections;
 use crate::follow::{Change, ObjectKey, follow};
 use crate::views::{EndpointSlice, Service};
 
@@ -72,6 +73,7 @@ pub async fn keep<B: Backend + Send>(
     client: Client,
     mut dataplane: Dataplane<B>,
     mut listeners: Vec<Box<dyn Listener>>,
+    mut connections: Connections,
     mut node: watch::Receiver<dataplane::model::Node>,
     programmed: watch::Sender<bool>,
     stop: CancellationToken,
@@ -81,6 +83,8 @@ pub async fn keep<B: Backend + Send>(
     let mut listed = Listed { services: false, slices: false, namespaces: !namespaces };
     let watch = watch(&dataplane);
     let mut retry = false;
+    let first = connections.complete(node.borrow_and_update().clone());
+    dataplane.model_mut().set_node(first);
     loop {
         // After a failure nothing is tried before its time, whatever waits.
         let wake = if retry { Some(Instant::now() + RETRY_AFTER) } else { dataplane.due().map(Instant::from_std) };
@@ -98,7 +102,11 @@ pub async fn keep<B: Backend + Send>(
             }
             Ok(()) = node.changed() => {
                 let node = node.borrow_and_update().clone();
-                dataplane.model_mut().set_node(node);
+                dataplane.model_mut().set_node(connections.complete(node));
+            }
+            due = connections.due(), if listed.all() => {
+                tokio::task::block_in_place(|| connections.act(due, &mut dataplane));
+                continue;
             }
             () = until(wake) => {}
         }
@@ -109,6 +117,7 @@ pub async fn keep<B: Backend + Send>(
         // The kernel's answer is waited for: it is had within milliseconds, and nothing else is to be done meanwhile.
         let done = tokio::task::block_in_place(|| dataplane.sync());
         retry = !is_done(&done);
+        done.iter().for_each(|report| connections.synced(report));
         listeners.iter_mut().for_each(|listener| listener.synced(&done, dataplane.model()));
         if !retry {
             programmed.send_replace(true);
