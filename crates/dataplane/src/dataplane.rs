@@ -8,17 +8,21 @@ use nft::Batch;
 use crate::backend::{Backend, FlowsError, Interference, Other, ReadError};
 use crate::counters::{ServiceCounters, add_up};
 use crate::flows::StaleFlows;
-use crate::model::{Model, NamespacedName, Node};
-use crate::plan::Planner;
+use crate::model::{Model, NamespacedName, Node, ServiceId};
+use crate::plan::{Leftovers, Planner};
 use crate::route::{Destination, local_endpoints};
 
+mod bisect;
 mod heal;
 mod patience;
+mod quarantine;
 mod report;
 
+pub use bisect::Refusal;
 pub use report::{Mended, SyncError, SyncReport};
 
 use patience::Patience;
+use quarantine::Quarantine;
 
 /// Keeps a backend in step with a model. Blocking: to be used on a thread of its own.
 ///
@@ -47,6 +51,7 @@ pub struct Dataplane<B> {
     /// What others did since everything was compared.
     interference: Interference,
     patience: Patience,
+    quarantine: Quarantine,
     /// Who stands beside; `None`: nobody looked yet.
     others: Option<Vec<Other>>,
 }
@@ -66,6 +71,7 @@ impl<B: Backend> Dataplane<B> {
             told: Vec::new(),
             interference: Interference::default(),
             patience: Patience::default(),
+            quarantine: Quarantine::default(),
             others: None,
         }
     }
@@ -130,17 +136,27 @@ impl<B: Backend> Dataplane<B> {
     pub fn sync_at(&mut self, now: Instant) -> Result<SyncReport, SyncError> {
         let start = Instant::now();
         self.listen_at(now);
-        let full = !self.certain || self.patience.due().is_some_and(|due| due <= now);
-        let (mut dirty, node) = self.model.take_dirty();
-        if full || node {
-            dirty = self.model.all();
-        }
+        let (known, healing) = (self.certain, self.patience.due().is_some_and(|due| due <= now));
+        let mut full = !known || healing;
+        let (changed, node) = self.take_changed(now);
+        let dirty = if full || node { self.model.all() } else { changed.clone() };
         // Until the transaction is done: whatever fails from here on, the planners are ahead of the backend.
         self.certain = false;
-        let (batch, changes) = self.plan(full, &dirty, node)?;
-        self.backend.commit(&batch)?;
+        let (batch, mut changes) = self.plan(full, &dirty, node)?;
+        let mut refused = Vec::new();
+        match self.backend.commit(&batch) {
+            Ok(()) => self.planners.iter_mut().for_each(|planner| planner.accept()),
+            Err(error) => {
+                // What did not change was accepted before, if it is known what that is.
+                let suspects = if known && !node { &changed } else { &dirty };
+                let suspects: Vec<_> = suspects.iter().copied().filter(|id| !self.quarantine.holds(*id)).collect();
+                (changes, refused) = self.sort_out(&suspects, (full, known), error, now)?;
+                full = true;
+            }
+        }
         self.certain = true;
-        self.model.release(&dirty);
+        let settled: Vec<_> = dirty.iter().copied().filter(|id| !self.quarantine.holds(*id)).collect();
+        self.model.release(&settled);
         let mended = if full { self.mended(now, changes) } else { None };
 
         let (flows_ended, flows_error) = match self.end_flows() {
@@ -157,6 +173,7 @@ impl<B: Backend> Dataplane<B> {
             flows_ended,
             flows_error,
             conflicts: self.conflicts(),
+            refused,
             mended,
             others: self.look_beside(),
             duration: start.elapsed(),
@@ -172,14 +189,29 @@ impl<B: Backend> Dataplane<B> {
         Ok(report)
     }
 
+    /// What changed, with those that were refused and are to be tried again; and whether the node did.
+    fn take_changed(&mut self, now: Instant) -> (Vec<ServiceId>, bool) {
+        let (mut changed, node) = self.model.take_dirty();
+        let all = if node { self.model.all() } else { Vec::new() };
+        for id in changed.iter().chain(&all) {
+            if self.quarantine.release(*id) {
+                self.planners.iter_mut().for_each(|planner| planner.thaw(*id));
+            }
+        }
+        let due = self.quarantine.take_due(now);
+        due.iter().for_each(|id| self.thaw(*id));
+        changed.extend(due);
+        (changed, node)
+    }
+
     /// One transaction for all families.
-    fn plan(&mut self, full: bool, dirty: &[crate::model::ServiceId], node: bool) -> Result<(Batch, usize), ReadError> {
+    fn plan(&mut self, full: bool, dirty: &[ServiceId], node: bool) -> Result<(Batch, usize), ReadError> {
         let mut batch = Batch::new();
         let mut changes = 0;
         for (family, planner) in self.planners.iter_mut().enumerate() {
             let plan = if full {
                 let held = self.backend.read(planner.compiler().table())?;
-                planner.rebuild(&self.model, held)
+                planner.rebuild(&self.model, held, Leftovers::Remove)
             } else {
                 planner.update(&self.model, dirty, node)
             };

@@ -19,6 +19,7 @@ use crate::model::{Family, Model, Protocol, ServiceId};
 use crate::route::{Destination, Endpoint, ServiceRoutes, route};
 use crate::ruleset::TableContent;
 
+mod accepted;
 mod arrange;
 mod changes;
 mod claims;
@@ -26,7 +27,9 @@ mod classes;
 mod held;
 mod views;
 
+use accepted::Accepted;
 use changes::Changes;
+pub(crate) use changes::Leftovers;
 use claims::Claims;
 use classes::Classes;
 use held::Held;
@@ -42,6 +45,9 @@ pub struct Planner {
     cluster_ips: Counted,
     hairpins: Counted,
     node: Vec<(Map, Element)>,
+    /// Services that keep these routes, whatever the model wants.
+    frozen: HashMap<ServiceId, ServiceRoutes>,
+    accepted: Accepted,
 }
 
 /// A transaction, and what should be done after it.
@@ -90,6 +96,8 @@ impl Planner {
             cluster_ips: Counted::default(),
             hairpins: Counted::default(),
             node: Vec::new(),
+            frozen: HashMap::new(),
+            accepted: Accepted::default(),
         }
     }
 
@@ -99,17 +107,17 @@ impl Planner {
     }
 
     /// From whatever is held (`None`: no table) to what the whole model wants.
-    pub(crate) fn rebuild(&mut self, model: &Model, held: Option<TableContent>) -> Plan {
+    pub(crate) fn rebuild(&mut self, model: &Model, held: Option<TableContent>, leftovers: Leftovers) -> Plan {
         self.classes = Classes::default();
         self.claims = Claims::default();
-        self.services.clear();
+        self.accepted.remember_all(std::mem::take(&mut self.services));
         self.cluster_ips = Counted::default();
         self.hairpins = Counted::default();
         self.node.clear();
 
         let held = Held::new(&self.compiler, held);
         self.classes.remember(held.class_numbers());
-        let mut changes = Changes::reconcile(held);
+        let mut changes = Changes::reconcile(held, leftovers);
         self.program_node(model, &mut changes);
         let mut flows = self.program_services(model, model.all(), &mut changes);
         flows.extend(self.services.values().flat_map(|service| udp_destinations(service)));
@@ -191,7 +199,11 @@ impl Planner {
         changes: &mut Changes,
     ) -> BTreeSet<Destination> {
         let (node, family) = (model.node(), self.compiler.family());
-        let routed = |id: ServiceId| model.entry(id).map(|entry| (id, route(entry, node, family)));
+        let frozen = &self.frozen;
+        let routed = |id: ServiceId| match frozen.get(&id) {
+            Some(kept) => Some((id, kept.clone())),
+            None => model.entry(id).map(|entry| (id, route(entry, node, family))),
+        };
         let mut wanted: Vec<(ServiceId, ServiceRoutes)> = dirty.iter().copied().filter_map(routed).collect();
         let mut affected = BTreeSet::new();
         for (id, routes) in &wanted {
@@ -206,15 +218,16 @@ impl Planner {
         let mut flows = BTreeSet::new();
         for (id, mut routes) in wanted {
             self.claims.keep_own(id, &mut routes);
-            let old = self.services.remove(&id).map(|old| *old).unwrap_or_default();
+            let old = self.services.remove(&id).unwrap_or_default();
             arrange::arrange(&mut routes, &old, changes);
-            if old != routes {
+            if *old != routes {
                 self.change_service(model, id, (&old, &routes), changes);
                 flows.extend(changed_flows(&old, &routes));
             }
             if routes != ServiceRoutes::default() {
                 self.services.insert(id, Box::new(routes));
             }
+            self.accepted.remember(id, old);
         }
         self.claims.settle();
         flows

@@ -85,6 +85,9 @@ pub enum Reason {
     /// `EBUSY`
     #[error("it is in use")]
     InUse,
+    /// What a backend for tests was told to refuse.
+    #[error("it is told to refuse it")]
+    Unwanted,
     /// `EOPNOTSUPP`: an operation that the data plane never uses.
     #[error("not modelled")]
     Unsupported,

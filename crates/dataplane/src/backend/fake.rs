@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use std::net::IpAddr;
+
 use nft::conntrack::Entry;
-use nft::{Batch, ObjectId, Operation, TableId};
+use nft::{Batch, Data, Element, ObjectId, Operation, TableId, Value};
 
 use crate::backend::{CommitError, Culprit, FlowsError, Interference, Other, ReadError, WatchError};
 use crate::compile::{Config, Map};
 use crate::counters::Counts;
 use crate::flows::StaleFlows;
-use crate::ruleset::{Refused, Ruleset, TableContent};
+use crate::ruleset::{Reason, Refused, Ruleset, TableContent};
 
 /// A kernel that is not there.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ pub struct Backend {
     pub interference: Interference,
     /// Who stands beside.
     pub others: Vec<Other>,
+    /// Addresses that it refuses: whatever adds, changes or takes away an element with one of them in key or data.
+    pub refuses: Vec<IpAddr>,
     /// How often a table was read.
     pub reads: usize,
 }
@@ -70,6 +74,32 @@ impl Backend {
     }
 }
 
+impl Backend {
+    fn refused(&self, batch: &Batch) -> Option<Refused> {
+        let refuses = |value: &Value| self.refuses.iter().any(|address| holds(value, *address));
+        let element = |element: &Element| {
+            let data = matches!(&element.data, Some(Data::Value(value)) if refuses(value));
+            data || refuses(&element.key)
+        };
+        let at = |operation: &Operation| match operation {
+            Operation::AddElements { elements, .. } | Operation::DeleteElements { elements, .. } => {
+                elements.iter().any(element)
+            }
+            _ => false,
+        };
+        let index = batch.operations.iter().position(at)?;
+        Some(Refused { index, operation: batch.operations[index].to_string(), reason: Reason::Unwanted })
+    }
+}
+
+/// Whether one of a value's fields is this address.
+fn holds(value: &Value, address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => value.as_slice().chunks(4).any(|field| field == address.octets()),
+        IpAddr::V6(address) => value.as_slice().windows(16).step_by(4).any(|field| field == address.octets()),
+    }
+}
+
 impl crate::backend::Backend for Backend {
     fn config(&self) -> &Config {
         &self.config
@@ -93,6 +123,9 @@ impl crate::backend::Backend for Backend {
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
         if !batch.is_empty() {
             self.batches.push(batch.clone());
+        }
+        if let Some(refused) = self.refused(batch) {
+            return Err(refused.into());
         }
         self.ruleset.apply(batch)?;
         for operation in &batch.operations {

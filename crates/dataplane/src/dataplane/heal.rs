@@ -28,9 +28,9 @@ impl<B: Backend> Dataplane<B> {
     }
 
     /// When a sync has something to do although nothing that is wanted changed: rules that others changed are to be
-    /// mended. `None`: nothing waits.
+    /// mended, or a Service that was refused is to be tried again. `None`: nothing waits.
     pub fn due(&self) -> Option<Instant> {
-        self.patience.due()
+        self.patience.due().into_iter().chain(self.quarantine.due()).min()
     }
 
     /// Rules of other Service proxies that stood beside ours at the last sync.

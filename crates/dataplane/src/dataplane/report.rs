@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::backend::{CommitError, Culprit, FlowsError, Other, ReadError};
+use crate::dataplane::Refusal;
 use crate::model::NamespacedName;
 use crate::route::Destination;
 
@@ -21,6 +22,8 @@ pub struct SyncReport {
     pub flows_error: Option<FlowsError>,
     /// Destinations that several Services claim, with those that do not get them.
     pub conflicts: Vec<(Destination, NamespacedName)>,
+    /// Services that the kernel refused in this sync. All others are in step.
+    pub refused: Vec<Refusal>,
     /// What was done about changes that others made to the rules, if that was done.
     pub mended: Option<Mended>,
     /// Rules of other Service proxies, if it is not as it was at the last sync. The first sync tells those that it finds.
@@ -35,7 +38,7 @@ pub enum SyncError {
     /// It is not known what the backend holds.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The backend refused the transaction.
+    /// The backend was not reached, or refuses what is no Service's part.
     #[error("the rules were refused")]
     Commit(#[from] CommitError),
 }

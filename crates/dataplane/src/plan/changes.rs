@@ -13,6 +13,7 @@ use crate::ruleset::ElementKey;
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     held: Option<Held>,
+    leftovers: Leftovers,
     added: Elements,
     removed: Elements,
     new_chains: Vec<(Chain, Vec<Rule>)>,
@@ -21,6 +22,16 @@ pub(super) struct Changes {
     comment: Option<Box<str>>,
     /// Counters of destinations that are gone.
     uncounted: Vec<(Map, Element)>,
+}
+
+/// What becomes of that which is held and not wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Leftovers {
+    /// It goes.
+    #[default]
+    Remove,
+    /// It stays, as it may belong to somebody who is not looked at now.
+    Keep,
 }
 
 /// Elements by map.
@@ -35,8 +46,8 @@ impl Default for Elements {
 
 impl Changes {
     /// Everything that is wanted will be added; what is held already is left as it is, all else that is held goes.
-    pub(super) fn reconcile(held: Held) -> Changes {
-        Changes { held: Some(held), ..Changes::default() }
+    pub(super) fn reconcile(held: Held, leftovers: Leftovers) -> Changes {
+        Changes { held: Some(held), leftovers, ..Changes::default() }
     }
 
     /// What was dumped and is not yet found to be wanted.
@@ -102,7 +113,8 @@ impl Changes {
         let mut count = 0;
         let (mut changed_chains, mut emptied_chains) = (Vec::new(), Vec::new());
         if let Some(mut held) = self.held.take() {
-            for map in Map::ALL {
+            let kept = self.leftovers == Leftovers::Keep;
+            for map in Map::ALL.into_iter().filter(|_| !kept) {
                 let rest = held.rest(map);
                 self.uncounted.extend(rest.iter().flat_map(|element| compiler.counters_of(map, &element.key)));
                 self.removed.0[map as usize].extend(rest);
@@ -119,7 +131,9 @@ impl Changes {
                     Some(_) => {}
                 }
             }
-            self.gone_chains.extend(held.chains.into_keys());
+            if !kept {
+                self.gone_chains.extend(held.chains.into_keys());
+            }
         } else {
             cancel(&mut self.added, &mut self.removed);
         }

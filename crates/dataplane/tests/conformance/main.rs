@@ -13,6 +13,7 @@ mod history;
 mod listing;
 mod masquerade;
 mod packets;
+mod refused;
 mod restart;
 mod row;
 mod scene;
