@@ -56,6 +56,7 @@ use nft::{Family as TableFamily, Set, TableId};
 use crate::model::Family;
 
 mod class;
+mod comment;
 mod elements;
 mod fields;
 mod intervals;

@@ -182,6 +182,10 @@ impl Map {
 
     /// How it is made.
     pub(super) fn definition(self, table: &TableId, family: Family, config: &Config) -> Set {
+        Set { comment: Some(self.comment().to_owned()), ..self.bare_definition(table, family, config) }
+    }
+
+    fn bare_definition(self, table: &TableId, family: Family, config: &Config) -> Set {
         use Type::{InetProto, InetService, Mark};
         let ip = match family {
             Family::V4 => Type::Ipv4Addr,

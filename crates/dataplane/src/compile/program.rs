@@ -1,5 +1,6 @@
 //! The chains and their rules.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,7 @@ const CHAIN_MASQUERADE: &str = "masquerade";
 const SCRATCH: Register = Register::R15;
 
 impl Compiler {
-    /// The chains that are always there, each before those that jump to it, with their rules.
+    /// The chains that are always there, in the order in which packets meet them, with their rules.
     pub fn program(&self) -> Vec<(Chain, Vec<Rule>)> {
         let nat = |name, hook, priority| Chain::base(&self.table, name, ChainType::Nat, hook, priority);
         let rule = |chain: &str, exprs, comment| Rule::new(&self.table, chain, exprs).with_comment(comment);
@@ -54,14 +55,18 @@ impl Compiler {
             rule("postrouting", self.masquerade_marked(), "what was marked for it"),
             rule("postrouting", self.masquerade_hairpin(), "from a Pod to itself"),
         ];
-        vec![
-            self.chain(&CHAIN_REJECT, self.reject()),
-            (Chain::regular(&self.table, CHAIN_SERVICES), services),
-            (nat("prerouting", Hook::Prerouting, DSTNAT), vec![jump("prerouting")]),
-            (nat("output", Hook::Output, DSTNAT), output),
-            (Chain::regular(&self.table, CHAIN_MASQUERADE), self.masquerade()),
-            (nat("postrouting", Hook::Postrouting, SRCNAT), postrouting),
-        ]
+        let regular = |name| Chain::regular(&self.table, name);
+        let chains = [
+            (nat("prerouting", Hook::Prerouting, DSTNAT), "what comes from elsewhere", vec![jump("prerouting")]),
+            (nat("output", Hook::Output, DSTNAT), "what this machine sends", output),
+            (nat("postrouting", Hook::Postrouting, SRCNAT), "what leaves: whose source is replaced", postrouting),
+            (regular(CHAIN_SERVICES), "finds the port, and goes where it is served", services),
+            (regular(CHAIN_REJECT), "tells the sender", self.rules(CHAIN_REJECT, self.reject())),
+            (regular(CHAIN_MASQUERADE), "replaces the source", self.masquerade()),
+        ];
+        let commented =
+            |(chain, comment, rules): (Chain, &str, _)| (Chain { comment: Some(comment.to_owned()), ..chain }, rules);
+        chains.into_iter().map(commented).collect()
     }
 
     /// Says for the table whether its elements bear comments: they are not compared one by one.
@@ -83,23 +88,27 @@ impl Compiler {
 
     /// The chains that a class needs besides those of the program, each before those that go to it, with their rules.
     pub fn chains(&self, class: &Class) -> Vec<(Chain, Vec<Rule>)> {
-        let drop = |key| self.chain(&Action::Drop(key), self.refuse(key, Expr::Verdict(Verdict::Drop)));
+        let drop = |key| {
+            let action = Action::Drop(key);
+            self.chain(&action, action.comment(), self.refuse(key, Expr::Verdict(Verdict::Drop)))
+        };
+        let own = |rules| self.chain(&class.action, class.action.comment(), rules);
         let mut chains = match class.action {
             Action::Reject(key) => {
-                vec![self.chain(&class.action, self.refuse(key, Expr::goto(CHAIN_REJECT)))]
+                vec![own(self.refuse(key, Expr::goto(CHAIN_REJECT)))]
             }
             Action::Drop(key) => vec![drop(key)],
             Action::Forward { masquerade, pick } => {
                 let mut chains = vec![self.pick_chain(&pick)];
                 if masquerade != Masquerade::Never {
-                    chains.push(self.chain(&class.action, self.masquerade_and_pick(masquerade, &pick)));
+                    chains.push(own(self.masquerade_and_pick(masquerade, &pick)));
                 }
                 chains
             }
             Action::BySource { cluster, local } => {
                 let mut chains = vec![self.pick_chain(&cluster)];
                 chains.push(local.map_or_else(|| drop(cluster.key), |local| self.pick_chain(&local)));
-                chains.push(self.chain(&class.action, self.by_source(&cluster, local.as_ref())));
+                chains.push(own(self.by_source(&cluster, local.as_ref())));
                 chains
             }
         };
@@ -108,19 +117,23 @@ impl Compiler {
             if chains.iter().all(|(chain, _)| chain.name != drop.0.name) {
                 chains.insert(0, drop);
             }
-            chains.push(self.chain(class, self.firewall(&class.action)));
+            chains.push(self.chain(class, class.comment(), self.firewall(&class.action)));
         }
         chains
     }
 
-    fn chain(&self, name: &impl ToString, rules: Vec<Vec<Expr>>) -> (Chain, Vec<Rule>) {
+    fn chain(&self, name: &impl ToString, comment: Cow<'_, str>, rules: Vec<Vec<Expr>>) -> (Chain, Vec<Rule>) {
         let name = name.to_string();
-        let rules = rules.into_iter().map(|exprs| Rule::new(&self.table, &name, exprs)).collect();
-        (Chain::regular(&self.table, &name), rules)
+        let chain = Chain { comment: Some(comment.into_owned()), ..Chain::regular(&self.table, &name) };
+        (chain, self.rules(&name, rules))
+    }
+
+    fn rules(&self, chain: &str, rules: Vec<Vec<Expr>>) -> Vec<Rule> {
+        rules.into_iter().map(|exprs| Rule::new(&self.table, chain, exprs)).collect()
     }
 
     fn pick_chain(&self, pick: &Pick) -> (Chain, Vec<Rule>) {
-        let (chain, mut rules) = self.chain(pick, self.pick(pick));
+        let (chain, mut rules) = self.chain(pick, pick.comment(), self.pick(pick));
         if pick.affinity.is_some() {
             let comments = ["a client that is known", "any other client", "there is no place to remember it"];
             rules = rules.into_iter().zip(comments).map(|(rule, comment)| rule.with_comment(comment)).collect();

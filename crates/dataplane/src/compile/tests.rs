@@ -28,28 +28,28 @@ fn text(chains: &[(nft::Chain, Vec<nft::Rule>)]) -> String {
 #[test]
 fn the_program_is_small_and_the_same_for_every_cluster() {
     let expected = "\
-reject
-  meta l4proto tcp reject with tcp reset
-  reject with icmp 3
-services
-  meta priority set ip daddr . meta l4proto . th dport map @services meta priority vmap @classes
-  ip daddr @cluster-ips goto reject
-  ip daddr @service-cidrs drop
-  ip daddr @node-port-addresses fib daddr type local meta priority set meta l4proto . th dport map @node-ports \
-                    meta priority vmap @classes
 prerouting
   jump services
 output
   jump services
   ip daddr 127.0.0.0/8 meta priority set meta l4proto . th dport map @node-ports meta priority set 0x00000000 \
                     redirect to :meta l4proto map @loopback-relay
+postrouting
+  meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff goto masquerade
+  ip saddr . ip daddr @hairpins goto masquerade
+services
+  meta priority set ip daddr . meta l4proto . th dport map @services meta priority vmap @classes
+  ip daddr @cluster-ips goto reject
+  ip daddr @service-cidrs drop
+  ip daddr @node-port-addresses fib daddr type local meta priority set meta l4proto . th dport map @node-ports \
+                    meta priority vmap @classes
+reject
+  meta l4proto tcp reject with tcp reset
+  reject with icmp 3
 masquerade
   th sport < 1024 masquerade fully-random
   numgen random mod 2 0x00000000 masquerade to :1024-29999 fully-random
-  masquerade to :32768-65535 fully-random
-postrouting
-  meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff goto masquerade
-  ip saddr . ip daddr @hairpins goto masquerade";
+  masquerade to :32768-65535 fully-random";
     assert_eq!(text(&compiler(Family::V4).program()), expected);
     let v6 = text(&compiler(Family::V6).program());
     let expected = expected.replace("ip saddr", "ip6 saddr").replace("ip daddr", "ip6 daddr");

@@ -31,6 +31,9 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
         anyhow::Ok(nft::Socket::in_current_netns()?.chains(&table)?)
     })??;
     assert!(chains.len() > 15, "{} chains", chains.len());
+    for chain in &chains {
+        assert!(chain.object.comment.is_some(), "{} does not say what it does", chain.object.name);
+    }
     for chain in chains.into_iter().map(|listed| listed.object.name) {
         assert!(listed.contains(&format!("chain {chain} {{")), "{chain} is not listed");
     }
@@ -40,6 +43,10 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
         "ip daddr @cluster-ips goto reject",
         "10.96.0.1 . tcp . 80 : 0x0",
         "update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 3h",
+        "add @connections { ip daddr . meta l4proto . th dport counter }",
+        "comment \"ports of Services: the number of how each is served\"",
+        "comment \"one of 3 endpoints: a port's\"",
+        "comment \"one of 2 endpoints: a port's; a client stays for 10800 s\"",
     ] {
         assert!(listed.contains(text), "not listed: {text}\n{listed}");
     }
