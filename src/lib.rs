@@ -3,7 +3,7 @@
 //! In reading order: [`cli`] (the flags), [`layout`] (where everything of a cluster is), [`up`] and [`down`],
 //! [`server`] (the control plane) and [`node_command`] (a node), [`agent`] (kube-proxy's part of it alone), [`image`]; beside them what they stand on:
 //! [`data_dir`] (whose objects lie where), [`run_dir`] (what runs), [`network`], [`netns`], [`process`], [`preflight`], [`kubeconfig`],
-//! [`manifest`], [`control`], [`ends`], [`refusal`], [`stdio`].
+//! [`manifest`], [`control`], [`ends`], [`memory`], [`refusal`], [`stdio`].
 
 pub mod agent;
 pub mod cli;
@@ -15,6 +15,7 @@ pub mod image;
 pub mod kubeconfig;
 pub mod layout;
 pub mod manifest;
+pub mod memory;
 pub mod netns;
 pub mod network;
 pub mod node_command;
@@ -116,6 +117,9 @@ fn start(cli: Cli) -> anyhow::Result<()> {
     {
         // Before any thread exists, so that all of them are inside.
         netns::enter(pin)?;
+    }
+    if matches!(cli.command, Command::Node(_) | Command::Agent(_)) {
+        memory::return_freed_at_once();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let done = runtime.block_on(async {

@@ -27,6 +27,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::IPAddress;
 use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client, ResourceExt};
+use node::connections::Connections;
 use serde_json::{Value, json};
 use store::{EventBatch, Store};
 use tokio::sync::watch;
@@ -174,7 +175,9 @@ impl World {
         let (client, stop) = (self.client.clone(), self.stop.clone());
         tokio::spawn(async move {
             let names: Vec<Box<dyn node::services::Listener>> = vec![Box::new(node::services::Names(index))];
-            node::services::keep(client, dataplane, names, node, tell_programmed, stop).await;
+            let mut parts = tokio::task::JoinSet::new();
+            let connections = Connections::start(&mut parts, node.clone(), Arc::default(), stop.clone());
+            node::services::keep(client, dataplane, names, connections, node, tell_programmed, stop).await;
             drop(tell_node);
         });
         programmed
