@@ -1,36 +1,85 @@
-//! `portolan agent`: kube-proxy's job on a node of a cluster that is somebody else's.
+//! `portolan agent`: kube-proxy's job on a node of a cluster that is somebody else's; and what remains of kube-proxy, or of the
+//! agent, taken away ([`cleanup`]).
 
-use std::path::Path;
+mod cleanup;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use node::proxy::file;
+use node::proxy::options::Options;
 
+use crate::cli::Agent;
 use crate::ends::Ends;
 use crate::refusal::{Refusal, one_line};
-use crate::{cli, node_command, preflight};
+use crate::{node_command, preflight};
+
+/// The largest configuration file that is read.
+const LARGEST: u64 = 1024 * 1024;
 
 /// Keeps this machine's rules true until it is told to end. The rules stay.
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run(args: cli::Agent) -> Result<()> {
+pub async fn run(args: Agent) -> Result<()> {
+    if args.cleanup || args.cleanup_kube_proxy {
+        preflight::has_nf_tables()?;
+        return if args.cleanup { cleanup::own() } else { cleanup::kube_proxy() };
+    }
     let ends = Ends::listen()?;
+    let said = match &args.config {
+        Some(path) => read_config(path)?,
+        None => Options::default(),
+    };
+    if let Some(mode) = args.proxy_mode.as_ref().filter(|mode| *mode != "nftables") {
+        tracing::info!(mode, "--proxy-mode: rules are nftables' here, whatever the mode");
+    }
+    let options = args.options().or(said);
     preflight::has_nf_tables()?;
-    let node_name = node_command::name_or_hostname(args.node_name, "--node-name")?;
-    let client = client(args.kubeconfig.as_deref()).await?;
-    let config = node::proxy::Config::new(node_name);
-    node::proxy::run(config, client, ends.token()).await.context("the agent cannot go on")
+    let client = client(&args, options.kubeconfig.as_ref()).await?;
+    let node_name = node_command::name_or_hostname(options.node_name.clone(), "--node-name")?;
+    node::proxy::run(options.settle(node_name), client, ends.token()).await.context("the agent cannot go on")
 }
 
-/// A client by a kubeconfig, or by what the surroundings say.
-async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client> {
+/// Reads a configuration file of kube-proxy's, and says what of it means nothing here.
+fn read_config(path: &Path) -> Result<Options, Refusal> {
+    let refused = |why: &dyn std::fmt::Display| Refusal::new(format!("--config {}: {why}", path.display()));
+    let text = text(path).map_err(|e| refused(&format!("{e}; give a file that can be read")))?;
+    let read = file::read(&text).map_err(|e| refused(&e))?;
+    for field in &read.unknown {
+        tracing::warn!(field, "--config: a field that nobody knows is left out");
+    }
+    for field in &read.ignored {
+        tracing::debug!(field, "--config: a field means nothing here");
+    }
+    if let Some(mode) = &read.mode {
+        tracing::info!(mode, "--config: rules are nftables' here, whatever the mode");
+    }
+    Ok(read.options)
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::other(format!("it is larger than {} MB", LARGEST >> 20)));
+    }
+    Ok(text)
+}
+
+/// A client by the kubeconfig that was named, or by what the surroundings say.
+async fn client(args: &Agent, kubeconfig: Option<&PathBuf>) -> Result<kube::Client> {
     let config = match kubeconfig {
-        Some(path) => read(path).await.map_err(|error| {
-            Refusal::new(format!(
-                "--kubeconfig {}: {}; give a kubeconfig of the cluster",
-                path.display(),
-                one_line(&error)
-            ))
+        Some(path) => read_kubeconfig(path).await.map_err(|error| {
+            let said = match &args.kubeconfig {
+                Some(_) => "--kubeconfig".to_owned(),
+                None => "clientConnection.kubeconfig of --config,".to_owned(),
+            };
+            let why = one_line(&error);
+            Refusal::new(format!("{said} {}: {why}; give a kubeconfig of the cluster", path.display()))
         })?,
         None => kube::Config::infer().await.map_err(|error| {
             Refusal::new(format!(
@@ -42,7 +91,7 @@ async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client> {
     kube::Client::try_from(config).context("the credentials cannot be used")
 }
 
-async fn read(path: &Path) -> Result<kube::Config> {
+async fn read_kubeconfig(path: &Path) -> Result<kube::Config> {
     let file = Kubeconfig::read_from(path).context("it cannot be read")?;
     kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.context("it cannot be used")
 }

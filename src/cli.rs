@@ -1,5 +1,9 @@
 //! The command line. What each flag means is said here, once: `--help` shows it.
 
+mod agent;
+
+pub use agent::Agent;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -35,7 +39,7 @@ pub enum Command {
     /// Run a node alone: it joins a server.
     Node(Node),
     /// Take kube-proxy's place on a node of any Kubernetes cluster.
-    Agent(Agent),
+    Agent(Box<Agent>),
     /// Load, list and remove the images that Pods run.
     Image(Image),
     /// End a node of a running cluster without a word, as a power cut would.
@@ -184,21 +188,6 @@ pub struct Node {
     /// Run inside this network namespace (a path); used by `up`.
     #[arg(long, value_name = "PATH", hide = true)]
     pub netns: Option<PathBuf>,
-}
-
-/// `portolan agent`
-#[derive(Debug, Clone, Args)]
-#[command(
-    long_about = "Take kube-proxy's place on a node of any Kubernetes cluster: Services become rules of this machine's kernel \
-                  (nftables). Pods, DNS and load balancers stay whose they are. When it ends, the rules stay: connections go on."
-)]
-pub struct Agent {
-    /// How to reach the API server, and as whom. Default: $KUBECONFIG, or the service account of the Pod that it runs in.
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// The name of this node's object. Default: the machine's host name.
-    #[arg(long, value_name = "NAME", env = "NODE_NAME", visible_alias = "hostname-override")]
-    pub node_name: Option<String>,
 }
 
 /// `portolan image`

@@ -128,7 +128,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             Command::Down(args) => down::run(args).await,
             Command::Server(args) => server::run(args).await,
             Command::Node(args) => node_command::run(args).await,
-            Command::Agent(args) => agent::run(args).await,
+            Command::Agent(args) => agent::run(*args).await,
             Command::Image(args) => image::run(args).await,
             Command::StopNode(args) => up::ask(&args, Request::StopNode { node: args.node.clone() }).await,
             Command::StartNode(args) => up::ask(&args, Request::StartNode { node: args.node.clone() }).await,

@@ -3,18 +3,24 @@
 //!
 //! What it must know beside Services and slices it reads from the API: the node's own object ([`own_node`]) and the
 //! ranges of cluster IPs ([`service_ranges`]). Nothing is programmed before both are known: after a restart, what the
-//! kernel holds is compared with the whole truth. What it does is counted ([`figures`] into [`metrics`]) and can be
+//! kernel holds is compared with the whole truth. What is chosen is said in kube-proxy's words ([`options`]), on the
+//! command line or in kube-proxy's own [`file`]. What it does is counted ([`figures`] into [`metrics`]) and can be
 //! asked for ([`status`]), as kube-proxy can.
 
 pub mod config;
+pub mod conntrack;
 mod figures;
+pub mod file;
 mod metrics;
+pub mod options;
 mod own_node;
 mod process;
 mod service_ranges;
 mod status;
 mod surroundings;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dataplane::backend::nftables;
@@ -44,6 +50,15 @@ pub enum ProxyError {
     /// The data plane cannot reach the kernel.
     #[error("the data plane cannot start")]
     Dataplane(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A port is taken, and that was said to be fatal.
+    #[error("{address} cannot be listened on")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A part of it ended, which none does by itself.
     #[error("the agent's {0} ended by itself")]
     Ended(&'static str),
@@ -56,14 +71,20 @@ pub enum ProxyError {
 pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Result<(), ProxyError> {
     let (health, metrics) = (Arc::new(Health::default()), Metrics::new());
     let mut parts = JoinSet::new();
+    config.oom_score_adj.inspect(|score| process::set_oom_score_adj(*score));
     // First: whoever watches over the agent asks while it waits for the API.
-    if let Some(address) = config.health_address {
-        let responder = status::health(health.clone(), metrics.clone());
-        parts.spawn(named("health", status::serve("health", address, responder, stop.clone())));
-    }
-    if let Some(address) = config.metrics_address {
-        let responder = status::metrics(metrics.clone());
-        parts.spawn(named("metrics", status::serve("metrics", address, responder, stop.clone())));
+    let servers = [
+        ("health", config.health_address, status::health(health.clone(), metrics.clone())),
+        ("metrics", config.metrics_address, status::metrics(metrics.clone())),
+    ];
+    for (what, address, responder) in servers {
+        let Some(address) = address else { continue };
+        if config.bind_hard_fail {
+            let listener = status::listen(address).await.map_err(|source| ProxyError::Bind { address, source })?;
+            parts.spawn(named(what, crate::http::serve(listener, responder, stop.clone())));
+        } else {
+            parts.spawn(named(what, status::serve(what, address, responder, stop.clone())));
+        }
     }
     let (tell_own, mut own) = watch::channel(None);
     let (tell_ranges, mut ranges) = watch::channel(None);
@@ -112,7 +133,10 @@ fn program(
         Box::new(Figures::new(metrics, families)),
         Box::new(HealthChecks::new(tell_checks)),
     ];
-    let (tell_programmed, _) = watch::channel(false);
+    let (tell_programmed, programmed) = watch::channel(false);
+    if let Some(chosen) = config.conntrack {
+        parts.spawn(named("conntrack", conntrack::set(chosen, programmed, stop.clone())));
+    }
     let (tell_taken, taken) = mpsc::channel(UNTOLD);
     let part = health_check::told(client.clone(), config.node_name.clone(), taken, stop.clone());
     parts.spawn(named("events", part));

@@ -37,7 +37,7 @@ pub fn set_tcp_be_liberal(liberal: bool) -> Result<(), SysctlError> {
 }
 
 /// What is not so already is written: on a machine of its own, somebody may have good reasons for a read-only /proc/sys.
-fn write(name: &'static str, value: &str) -> Result<(), SysctlError> {
+pub(crate) fn write(name: &'static str, value: &str) -> Result<(), SysctlError> {
     let path = format!("/proc/sys/{name}");
     if fs::read_to_string(&path).is_ok_and(|held| held.trim() == value) {
         return Ok(());

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::conntrack::Conntrack;
+
 /// The port of `/healthz` and `/livez`, as load balancers know it.
 pub const HEALTH_PORT: u16 = 10256;
 /// The port of `/metrics`, as kube-proxy has it.
@@ -18,6 +20,8 @@ pub struct Config {
     pub health_address: Option<SocketAddr>,
     /// Where `/metrics` is answered; `None`: nowhere.
     pub metrics_address: Option<SocketAddr>,
+    /// Whether a port of these two that is taken is a reason to end; otherwise it is tried again.
+    pub bind_hard_fail: bool,
     /// On which of the machine's addresses node ports answer.
     pub node_ports: NodePorts,
     /// Whose traffic is the Pods'.
@@ -28,6 +32,10 @@ pub struct Config {
     pub masquerade_mark: u32,
     /// The node's address of one family, where it is to be another than its object says.
     pub address: Option<IpAddr>,
+    /// How willingly the kernel kills this process when memory is short; `None`: as it is.
+    pub oom_score_adj: Option<i32>,
+    /// What conntrack is told; `None`: nothing.
+    pub conntrack: Option<Conntrack>,
 }
 
 impl Config {
@@ -37,11 +45,14 @@ impl Config {
             node_name,
             health_address: Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), HEALTH_PORT)),
             metrics_address: Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), METRICS_PORT)),
+            bind_hard_fail: false,
             node_ports: NodePorts::primary(),
             pods: Pods::default(),
             masquerade_all: false,
             masquerade_mark: dataplane::Config::default().masquerade_mark,
             address: None,
+            oom_score_adj: None,
+            conntrack: None,
         }
     }
 }

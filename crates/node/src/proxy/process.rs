@@ -1,4 +1,5 @@
-//! What the process itself costs, under the names that Prometheus' own clients use.
+//! The process itself: what it costs, under the names that Prometheus' own clients use, and how dear it is to the
+//! machine.
 
 use std::fs;
 
@@ -26,6 +27,19 @@ impl Collector for Process {
             None,
             resident.metric_type(),
         )?)
+    }
+}
+
+/// Says how willingly the kernel kills this process when memory is short (proc_pid_oom_score_adj(5)). A process that may
+/// not say so is killed as readily as others: it is told, and goes on.
+pub(super) fn set_oom_score_adj(score: i32) {
+    let path = "/proc/self/oom_score_adj";
+    let said = score.to_string();
+    if fs::read_to_string(path).is_ok_and(|held| held.trim() == said) {
+        return;
+    }
+    if let Err(error) = fs::write(path, said) {
+        tracing::warn!(%error, score, "{path} cannot be written: it stays as it is");
     }
 }
 
