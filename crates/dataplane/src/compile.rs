@@ -20,7 +20,7 @@
 //!   dnat to ip daddr . meta l4proto . th dport . numgen random mod 3 map @endpoints
 //! postrouting (nat, srcnat)
 //!   meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff goto masquerade
-//!   ip saddr . ip daddr @hairpins goto masquerade
+//!   ip saddr . ip daddr @hairpins ct status dnat goto masquerade
 //! masquerade                                            # from ports that are no node port
 //!   th sport < 1024 masquerade fully-random
 //!   numgen random mod 2 0 masquerade to :1024-29999 fully-random

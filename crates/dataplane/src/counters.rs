@@ -67,8 +67,18 @@ impl Counts {
         self.0.get(&(map, key.clone())).copied().unwrap_or_default()
     }
 
+    /// What has counted something.
+    pub fn keys(&self) -> impl Iterator<Item = &(Map, Value)> {
+        self.0.keys()
+    }
+
     /// An element is gone.
     pub fn remove(&mut self, map: Map, key: &Value) {
         self.0.remove(&(map, key.clone()));
+    }
+
+    /// A set is gone with all its elements.
+    pub fn remove_all(&mut self, map: Map) {
+        self.0.retain(|(counter, _), _| *counter != map);
     }
 }

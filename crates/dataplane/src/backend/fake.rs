@@ -66,6 +66,12 @@ impl Backend {
                 };
                 elements.iter().for_each(|element| counts.remove(map, &element.key));
             }
+            Operation::Delete(ObjectId::Set(table, name)) | Operation::Destroy(ObjectId::Set(table, name)) => {
+                let map = Map::COUNTERS.into_iter().find(|map| *map.name() == **name);
+                if let (Some(counts), Some(map)) = (self.counts.get_mut(table), map) {
+                    counts.remove_all(map);
+                }
+            }
             Operation::Delete(ObjectId::Table(table)) | Operation::Destroy(ObjectId::Table(table)) => {
                 self.counts.remove(table);
             }

@@ -22,6 +22,8 @@ const ICMP_PORT_UNREACHABLE: u8 = 3;
 const ICMPV6_PORT_UNREACHABLE: u8 = 4;
 /// `RTN_LOCAL`: an address of this machine.
 const LOCAL: u32 = 2;
+/// `IPS_DST_NAT`: the connection's destination was rewritten.
+const CT_STATUS_DNAT: u32 = 1 << 5;
 /// Where destinations are rewritten, and sources (`NF_IP_PRI_NAT_DST`, `NF_IP_PRI_NAT_SRC`).
 const DSTNAT: i32 = -100;
 const SRCNAT: i32 = 100;
@@ -241,9 +243,14 @@ impl Compiler {
         rule
     }
 
+    /// Only where the destination was rewritten: a process of this machine that connects to its own address is left
+    /// alone, though a Pod with the host's network may have that address too.
     fn masquerade_hairpin(&self) -> Vec<Expr> {
         let mut rule = Field::concat(Register::R0, &[self.source(), self.destination()]);
         rule.push(lookup(Map::Hairpins, Lookup::Contained));
+        rule.push(Field::CtStatus.load(Register::R0));
+        rule.push(Expr::and(Register::R0, CT_STATUS_DNAT));
+        rule.push(Expr::ne(Register::R0, Value::new().host_u32(0)));
         rule.push(Expr::goto(CHAIN_MASQUERADE));
         rule
     }

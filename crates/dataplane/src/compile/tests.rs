@@ -36,7 +36,7 @@ output
                     redirect to :meta l4proto map @loopback-relay
 postrouting
   meta mark & 0x00004000 == 0x00004000 meta mark set meta mark & 0xffffbfff goto masquerade
-  ip saddr . ip daddr @hairpins goto masquerade
+  ip saddr . ip daddr @hairpins ct status & 0x00000020 != 0x00000000 goto masquerade
 services
   meta priority set ip daddr . meta l4proto . th dport map @services meta priority vmap @classes
   ip daddr @cluster-ips goto reject

@@ -17,6 +17,8 @@ use crate::trace::{Flow, Remembered, TraceError, Tracer, header, lookup};
 const MAX_DEPTH: usize = 16;
 /// `NF_CT_STATE_BIT(IP_CT_NEW)`: the first packet of a connection is all that is traced.
 const CT_STATE_NEW: u32 = 8;
+/// `IPS_DST_NAT`
+const CT_STATUS_DNAT: u32 = 1 << 5;
 /// `RTN_UNICAST`, `RTN_LOCAL`
 const UNICAST: u32 = 1;
 const LOCAL: u32 = 2;
@@ -149,6 +151,11 @@ impl<'m, 'a> Machine<'m, 'a> {
             }
             Expr::Ct { key: CtKey::State, dreg, .. } => {
                 self.registers.store_number(*dreg, CT_STATE_NEW);
+                true
+            }
+            Expr::Ct { key: CtKey::Status, dreg, .. } => {
+                let rewritten = if self.flow.forwarded.is_some() { CT_STATUS_DNAT } else { 0 };
+                self.registers.store_number(*dreg, rewritten);
                 true
             }
             Expr::Fib { result: FibResult::AddrType, flags, dreg } => self.fib(*flags, *dreg),

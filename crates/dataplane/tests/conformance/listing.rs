@@ -44,6 +44,7 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
         "10.96.0.1 . tcp . 80 : 0x0",
         "update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 3h",
         "add @connections { ip daddr . meta l4proto . th dport counter }",
+        "ip saddr . ip daddr @hairpins ct status dnat goto masquerade",
         "comment \"ports of Services: the number of how each is served\"",
         "comment \"one of 3 endpoints: a port's\"",
         "comment \"one of 2 endpoints: a port's; a client stays for 10800 s\"",

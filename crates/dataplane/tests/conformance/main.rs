@@ -13,6 +13,7 @@ mod history;
 mod listing;
 mod masquerade;
 mod packets;
+mod plain;
 mod refused;
 mod restart;
 mod row;
@@ -24,7 +25,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use dataplane::backend::fake;
-use dataplane::route::{Choice, Table, Verdict};
+use dataplane::route::{Choice, Packet, Table, Verdict};
+use dataplane::ruleset::Ruleset;
 use dataplane::trace::{Outcome, Tracer};
 use dataplane::{Config, Dataplane, Family, Model};
 
@@ -79,17 +81,22 @@ fn names_are_unique() {
     assert!(twice.is_empty(), "{twice:?}");
 }
 
+/// What becomes of a packet, as the routes say.
+fn routed(table: &Table, packet: &Packet) -> Expected {
+    match table.verdict(packet, is_local) {
+        Verdict::Forward(choices) => Expected::OneOf(choices.into_iter().collect()),
+        Verdict::Relay => Expected::Relay,
+        Verdict::Reject => Expected::Reject,
+        Verdict::Drop => Expected::Drop,
+        Verdict::Pass => Expected::Pass,
+    }
+}
+
 fn judged_by_routes(family: Family) {
     judge(family, |row| {
         let mut model = Model::new(world::node());
         row.states().for_each(|state| state.apply(&mut model));
-        match Table::new(&model, family).verdict(&row.packet, is_local) {
-            Verdict::Forward(choices) => Expected::OneOf(choices.into_iter().collect()),
-            Verdict::Relay => Expected::Relay,
-            Verdict::Reject => Expected::Reject,
-            Verdict::Drop => Expected::Drop,
-            Verdict::Pass => Expected::Pass,
-        }
+        routed(&Table::new(&model, family), &row.packet)
     });
 }
 
@@ -103,8 +110,38 @@ fn routes_v6() {
     judged_by_routes(Family::V6);
 }
 
-/// Each number that the rules may draw is drawn once; other bits of the mark must survive, and the priority that is used
-/// on the way must be zero again.
+/// What becomes of a packet, as the rules say. Each of the first numbers that they may draw is drawn once; other bits of
+/// the mark must survive, and the priority that is used on the way must be zero again.
+fn traced(ruleset: &Ruleset, packet: &Packet, name: &str) -> Expected {
+    const MARK: u32 = 0x8001_0000;
+    let mut choices = BTreeSet::new();
+    for drawn in 0..20 {
+        let mut tracer = Tracer::new(ruleset).with_local(&local()).with_packet_state(MARK, 0);
+        let trace = tracer.trace(packet, &mut |modulus| drawn % modulus).unwrap();
+        match trace.outcome {
+            Outcome::Forwarded { to, masquerade } => {
+                // The bit stays on what the machine keeps for itself: nobody looks at it there.
+                let leaves = packet.made_here || !is_local(to.address);
+                let left_over = if leaves { 0 } else { trace.mark & 0x4000 };
+                assert_eq!((trace.mark, trace.priority), (MARK | left_over, 0), "{name}");
+                choices.insert(Choice { endpoint: to, masquerade })
+            }
+            Outcome::Passed { masquerade } => {
+                assert_eq!((trace.mark, masquerade), (MARK, false), "{name}");
+                return Expected::Pass;
+            }
+            Outcome::Redirected { to } => {
+                assert_eq!((trace.mark, trace.priority), (MARK, 0), "{name}");
+                assert_eq!(to.get(), world::RELAY_PORT, "{name}");
+                return Expected::Relay;
+            }
+            Outcome::Rejected => return Expected::Reject,
+            Outcome::Dropped => return Expected::Drop,
+        };
+    }
+    Expected::OneOf(choices)
+}
+
 fn judged_by_rules(family: Family) {
     let config = Config { families: vec![family], ..Config::default() };
     let mut dataplane = Dataplane::new(fake::Backend::new(config), world::node());
@@ -113,33 +150,7 @@ fn judged_by_rules(family: Family) {
             state.apply(dataplane.model_mut());
             dataplane.sync().unwrap();
         }
-        let ruleset = &dataplane.backend().ruleset;
-        let mut choices = BTreeSet::new();
-        for drawn in 0..8 {
-            let mut tracer = Tracer::new(ruleset).with_local(&local()).with_packet_state(0x8001_0000, 0);
-            let trace = tracer.trace(&row.packet, &mut |modulus| drawn % modulus).unwrap();
-            match trace.outcome {
-                Outcome::Forwarded { to, masquerade } => {
-                    // The bit stays on what the machine keeps for itself: nobody looks at it there.
-                    let leaves = row.packet.made_here || !is_local(to.address);
-                    let left_over = if leaves { 0 } else { trace.mark & 0x4000 };
-                    assert_eq!((trace.mark, trace.priority), (0x8001_0000 | left_over, 0), "{}", row.name);
-                    choices.insert(Choice { endpoint: to, masquerade })
-                }
-                Outcome::Passed { masquerade } => {
-                    assert_eq!((trace.mark, masquerade), (0x8001_0000, false), "{}", row.name);
-                    return Expected::Pass;
-                }
-                Outcome::Redirected { to } => {
-                    assert_eq!((trace.mark, trace.priority), (0x8001_0000, 0), "{}", row.name);
-                    assert_eq!(to.get(), world::RELAY_PORT, "{}", row.name);
-                    return Expected::Relay;
-                }
-                Outcome::Rejected => return Expected::Reject,
-                Outcome::Dropped => return Expected::Drop,
-            };
-        }
-        Expected::OneOf(choices)
+        traced(&dataplane.backend().ruleset, &row.packet, &row.name)
     });
 }
 

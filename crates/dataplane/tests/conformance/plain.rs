@@ -1,0 +1,70 @@
+//! Tables that mean the same, whatever their histories.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dataplane::compile::Map;
+use dataplane::ruleset::{Elements, TableContent};
+use nft::{Data, Value, Verdict};
+
+/// A table without what histories may differ in: numbers of classes, and which endpoint has which slot.
+#[derive(Debug, PartialEq)]
+pub struct Plain {
+    chains: BTreeMap<String, Vec<String>>,
+    /// By set: lines of text.
+    elements: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+pub fn plain(table: &TableContent) -> Plain {
+    let text = |value: &Value| format!("{value:?}");
+    let elements = |map: Map| &table.sets[map.name()].1;
+    let class_names: BTreeMap<String, String> = elements(Map::Classes)
+        .iter()
+        .map(|(at, data)| match data {
+            Some(Data::Verdict(Verdict::Goto(chain))) => (text(&at.key), chain.to_string()),
+            other => (text(&at.key), format!("{other:?}")),
+        })
+        .collect();
+    assert_eq!(class_names.values().collect::<BTreeSet<_>>().len(), class_names.len(), "a class has two numbers");
+    let mut plain = Plain { chains: BTreeMap::new(), elements: BTreeMap::new() };
+    for (name, (_, rules)) in &table.chains {
+        plain.chains.insert(name.to_string(), rules.iter().map(nft::Rule::text).collect());
+    }
+    // Those that count are not always made.
+    for map in Map::ALL.into_iter().filter(|map| table.sets.contains_key(map.name())) {
+        let lines = match map {
+            Map::Classes => class_names.values().cloned().collect(),
+            Map::Services | Map::NodePorts => {
+                let named = |data: &Option<Data>| match data {
+                    Some(Data::Value(number)) => class_names[&text(number)].clone(),
+                    other => panic!("a class number of {other:?}"),
+                };
+                elements(map).iter().map(|(at, data)| format!("{:?} {}", at.key, named(data))).collect()
+            }
+            Map::Endpoints | Map::AffinitySlots | Map::NodePortEndpoints | Map::NodePortAffinitySlots => {
+                without_slots(elements(map))
+            }
+            _ => elements(map).iter().map(|(at, data)| format!("{at:?} {data:?}")).collect(),
+        };
+        plain.elements.insert(map.name(), lines);
+    }
+    plain
+}
+
+/// Slots are numbered without gaps, and no endpoint has two in a list.
+fn without_slots(elements: &Elements) -> BTreeSet<String> {
+    /// Slots and endpoints.
+    type List = (BTreeSet<u32>, BTreeSet<String>);
+    let mut lists: BTreeMap<(Vec<u8>, bool), List> = BTreeMap::new();
+    for (at, data) in elements {
+        let (destination, slot) = at.key.as_slice().split_at(at.key.len() - 4);
+        let slot = u32::from_ne_bytes(slot.try_into().unwrap());
+        let local = slot >= 0x0100_0000;
+        let list = lists.entry((destination.to_vec(), local)).or_default();
+        assert!(list.0.insert(slot & 0x00ff_ffff));
+        assert!(list.1.insert(format!("{data:?}")), "{data:?} has two slots");
+    }
+    for (slots, _) in lists.values() {
+        assert_eq!(slots.iter().copied().collect::<Vec<_>>(), (0..slots.len() as u32).collect::<Vec<_>>(), "a gap");
+    }
+    lists.into_iter().map(|(destination, (_, endpoints))| format!("{destination:?} {endpoints:?}")).collect()
+}
