@@ -15,6 +15,7 @@ use crate::route::{Destination, local_endpoints};
 mod bisect;
 mod heal;
 mod patience;
+mod problems;
 mod quarantine;
 mod report;
 
@@ -22,6 +23,7 @@ pub use bisect::Refusal;
 pub use report::{Mended, SyncError, SyncReport};
 
 use patience::Patience;
+use problems::Problems;
 use quarantine::Quarantine;
 
 /// Keeps a backend in step with a model. Blocking: to be used on a thread of its own.
@@ -46,12 +48,11 @@ pub struct Dataplane<B> {
     certain: bool,
     /// Destinations whose flows are still to be looked through.
     flows: BTreeSet<(usize, Destination)>,
-    /// Conflicts that were told.
-    told: Vec<(Destination, NamespacedName)>,
     /// What others did since everything was compared.
     interference: Interference,
     patience: Patience,
     quarantine: Quarantine,
+    problems: Problems,
     /// Who stands beside; `None`: nobody looked yet.
     others: Option<Vec<Other>>,
 }
@@ -68,10 +69,10 @@ impl<B: Backend> Dataplane<B> {
             planners,
             certain: false,
             flows: BTreeSet::new(),
-            told: Vec::new(),
             interference: Interference::default(),
             patience: Patience::default(),
             quarantine: Quarantine::default(),
+            problems: Problems::default(),
             others: None,
         }
     }
@@ -155,6 +156,8 @@ impl<B: Backend> Dataplane<B> {
             }
         }
         self.certain = true;
+        let conflicts = self.conflicts();
+        let problems = self.news(&dirty, &conflicts, &refused);
         let settled: Vec<_> = dirty.iter().copied().filter(|id| !self.quarantine.holds(*id)).collect();
         self.model.release(&settled);
         let mended = if full { self.mended(now, changes) } else { None };
@@ -172,7 +175,8 @@ impl<B: Backend> Dataplane<B> {
             full,
             flows_ended,
             flows_error,
-            conflicts: self.conflicts(),
+            conflicts,
+            problems,
             refused,
             mended,
             others: self.look_beside(),
@@ -235,16 +239,9 @@ impl<B: Backend> Dataplane<B> {
         Ok(ended)
     }
 
-    /// Each is told once.
-    fn conflicts(&mut self) -> Vec<(Destination, NamespacedName)> {
+    fn conflicts(&self) -> Vec<(Destination, NamespacedName)> {
         let all = self.planners.iter().flat_map(Planner::conflicts);
-        let all = all.filter_map(|(destination, id)| Some((destination, self.model.entry(id)?.name.clone())));
-        let all: Vec<_> = all.collect();
-        for (destination, service) in all.iter().filter(|conflict| !self.told.contains(conflict)) {
-            tracing::warn!(%destination, %service, "another Service has a better claim to this destination");
-        }
-        self.told.clone_from(&all);
-        all
+        all.filter_map(|(destination, id)| Some((destination, self.model.entry(id)?.name.clone()))).collect()
     }
 }
 

@@ -25,4 +25,4 @@ pub use backend::Backend;
 pub use compile::{Config, ConfigError};
 pub use counters::ServiceCounters;
 pub use dataplane::{Dataplane, FlowsReport, Mended, Refusal, SyncError, SyncReport};
-pub use model::{Family, Model, NamespacedName, Node};
+pub use model::{Family, Model, NamespacedName, Node, Problem};

@@ -6,12 +6,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 mod family;
+mod fault;
 mod name;
 mod node;
 mod service;
 mod slice;
 
 pub use family::Family;
+pub use fault::{Fault, Problem, Reason};
 pub use name::NamespacedName;
 pub use node::Node;
 pub use service::{

@@ -15,10 +15,13 @@ use crate::model::{Family, Protocol};
 
 mod decide;
 mod endpoints;
+mod faults;
 mod health;
 mod verdict;
 
 pub(crate) use decide::{node_port_ranges, route};
+pub use endpoints::MOST_ENDPOINTS;
+pub(crate) use faults::faults;
 pub use health::{HealthCheck, families_without_local_endpoints, health_checks, local_endpoints};
 pub use verdict::{Choice, Packet, Table, Verdict};
 

@@ -31,6 +31,7 @@ const MOST_RACES: usize = 3;
 pub struct Refusal {
     /// The Service; `None`: rules that nobody wants any more, from before a restart.
     pub service: Option<NamespacedName>,
+    pub(super) id: Option<ServiceId>,
     /// What the kernel said.
     pub error: Arc<CommitError>,
     /// After how long it is tried again though nothing changes; for what nobody wants, at the next comparison.
@@ -146,7 +147,7 @@ impl<B: Backend> Dataplane<B> {
                     "rules from before the restart cannot be taken away"
                 );
                 let error = Arc::new(error);
-                state.refusals.push(Refusal { service: None, error, retry_after: None, new: true });
+                state.refusals.push(Refusal { service: None, id: None, error, retry_after: None, new: true });
                 let (changes, tried) = self.try_all(Leftovers::Keep)?;
                 if let Tried::Refused(error) = tried {
                     return Err(error.into());
@@ -197,7 +198,7 @@ impl<B: Backend> Dataplane<B> {
             let error: &dyn std::error::Error = &*error;
             tracing::error!(%service, error, ?wait, "the kernel refuses a Service: it keeps what it had, and is tried again");
         }
-        state.refusals.push(Refusal { service, error, retry_after: Some(wait), new });
+        state.refusals.push(Refusal { service, id: Some(id), error, retry_after: Some(wait), new });
     }
 }
 

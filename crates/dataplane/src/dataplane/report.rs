@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::backend::{CommitError, Culprit, FlowsError, Other, ReadError};
 use crate::dataplane::Refusal;
-use crate::model::NamespacedName;
+use crate::model::{NamespacedName, Problem};
 use crate::route::Destination;
 
 /// What a sync did.
@@ -22,6 +22,9 @@ pub struct SyncReport {
     pub flows_error: Option<FlowsError>,
     /// Destinations that several Services claim, with those that do not get them.
     pub conflicts: Vec<(Destination, NamespacedName)>,
+    /// What keeps Services from being served as they say, as far as it was not told by an earlier sync or is other than
+    /// it was. All that holds now: [`Dataplane::problems`](crate::Dataplane::problems).
+    pub problems: Vec<Problem>,
     /// Services that the kernel refused in this sync. All others are in step.
     pub refused: Vec<Refusal>,
     /// What was done about changes that others made to the rules, if that was done.

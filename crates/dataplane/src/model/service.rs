@@ -6,6 +6,8 @@ use std::num::NonZeroU16;
 
 use ipnet::IpNet;
 
+use crate::model::fault::Fault;
+
 /// A transport protocol that Services may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
@@ -135,6 +137,8 @@ pub struct Service {
     pub other_proxy: bool,
     /// Labelled `service.kubernetes.io/headless`: treated as headless, whatever its cluster IPs.
     pub headless_label: bool,
+    /// What of the object could not be read, and is left out here.
+    pub faults: Vec<Fault>,
 }
 
 /// The label of Services and slices that another proxy looks after.
@@ -154,6 +158,7 @@ impl Service {
         self.load_balancer.shrink_to_fit();
         self.source_ranges.shrink_to_fit();
         self.ports.shrink_to_fit();
+        self.faults.shrink_to_fit();
         self
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
+use crate::model::fault::Fault;
 use crate::model::name::{Interner, NamespacedName};
 use crate::model::service::Protocol;
 
@@ -20,12 +21,21 @@ pub struct EndpointSlice {
     pub other_proxy: bool,
     /// Labelled `service.kubernetes.io/headless`: not for us.
     pub headless_label: bool,
+    /// What of the object could not be read, and is left out here.
+    pub faults: Vec<Fault>,
 }
 
 impl EndpointSlice {
     /// A slice of `service` without ports and endpoints.
     pub fn new(service: NamespacedName) -> EndpointSlice {
-        EndpointSlice { service, ports: Vec::new(), endpoints: Vec::new(), other_proxy: false, headless_label: false }
+        EndpointSlice {
+            service,
+            ports: Vec::new(),
+            endpoints: Vec::new(),
+            other_proxy: false,
+            headless_label: false,
+            faults: Vec::new(),
+        }
     }
 }
 
@@ -92,6 +102,7 @@ pub(crate) struct StoredSlice {
     pub(crate) ignored: bool,
     pub(crate) ports: Box<[StoredPort]>,
     pub(crate) endpoints: Box<[StoredEndpoint]>,
+    pub(crate) faults: Box<[Fault]>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -142,6 +153,6 @@ impl StoredSlice {
             protocol: *protocol,
             port: *port,
         });
-        StoredSlice { name, ignored, ports: ports.collect(), endpoints }
+        StoredSlice { name, ignored, ports: ports.collect(), endpoints, faults: slice.faults.into() }
     }
 }

@@ -6,6 +6,10 @@ use std::net::IpAddr;
 use crate::model::{Conditions, Entry, Family, Node, Protocol, StoredEndpoint};
 use crate::route::Endpoint;
 
+/// The most endpoints that one list of a port has. 100,000 take the kernel a quarter of a second at first; each change
+/// of one of them costs a look at all.
+pub const MOST_ENDPOINTS: usize = 200_000;
+
 /// The endpoints of one Service port in one family.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
@@ -141,5 +145,5 @@ fn can_follow(ready: &[&Candidate], hint: impl Fn(&Candidate) -> Hint) -> bool {
 }
 
 fn endpoints<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Vec<Endpoint> {
-    candidates.map(|candidate| candidate.endpoint).collect()
+    candidates.map(|candidate| candidate.endpoint).take(MOST_ENDPOINTS).collect()
 }
