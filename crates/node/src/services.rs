@@ -8,6 +8,7 @@ mod balanced;
 mod known;
 mod listener;
 mod names;
+mod problems;
 mod to_dataplane;
 mod to_dns;
 
@@ -18,6 +19,7 @@ pub use names::Names;
 #[cfg(test)]
 pub(crate) use to_dataplane::{service as traffic_of_service, slice as traffic_of_slice};
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -82,6 +84,9 @@ pub async fn keep<B: Backend + Send>(
     let mut changes = std::pin::pin!(changes(&client, namespaces));
     let mut listed = Listed { services: false, slices: false, namespaces: !namespaces };
     let watch = watch(&dataplane);
+    let (tell_problems, standing) = watch::channel(BTreeSet::new());
+    let name = node.borrow().name.to_string();
+    tokio::spawn(problems::tell(client.clone(), name, standing, stop.clone()));
     let mut retry = false;
     let first = connections.complete(node.borrow_and_update().clone());
     dataplane.model_mut().set_node(first);
@@ -108,7 +113,7 @@ pub async fn keep<B: Backend + Send>(
                 tokio::task::block_in_place(|| connections.act(due, &mut dataplane));
                 continue;
             }
-            () = until(wake) => {}
+            () = until(wake), if listed.all() => {}
         }
         if !listed.all() {
             continue;
@@ -117,6 +122,13 @@ pub async fn keep<B: Backend + Send>(
         // The kernel's answer is waited for: it is had within milliseconds, and nothing else is to be done meanwhile.
         let done = tokio::task::block_in_place(|| dataplane.sync());
         retry = !is_done(&done);
+        tell_problems.send_if_modified(|held| {
+            let changed = held != dataplane.problems();
+            if changed {
+                held.clone_from(dataplane.problems());
+            }
+            changed
+        });
         done.iter().for_each(|report| connections.synced(report));
         listeners.iter_mut().for_each(|listener| listener.synced(&done, dataplane.model()));
         if !retry {

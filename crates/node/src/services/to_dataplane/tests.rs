@@ -37,6 +37,49 @@ fn what_cannot_be_read_is_left_out_and_the_rest_stays() {
     .unwrap();
     assert_eq!(service.cluster_ips.len(), 1);
     assert_eq!(service.ports.iter().map(|p| p.port.get()).collect::<Vec<_>>(), [81]);
+    let faults: Vec<String> = service.faults.iter().map(|f| format!("{}: {}", f.reason, f.message)).collect();
+    assert_eq!(
+        faults,
+        [
+            "InvalidAddress: clusterIPs: \"no address\" is no address",
+            "InvalidPort: ports: 0 is no port",
+            "InvalidPort: ports: 70000 is no port",
+            "InvalidProtocol: ports: \"ICMP\" is no protocol of Services",
+        ]
+    );
+}
+
+#[test]
+fn a_service_that_says_nothing_wrong_has_no_fault() {
+    let object = json!({
+        "metadata": { "name": "web", "namespace": "shop" },
+        "spec": {
+            "type": "LoadBalancer", "clusterIPs": ["10.96.0.7"], "externalIPs": ["203.0.113.1"],
+            "ports": [{ "port": 80, "nodePort": 0 }], "healthCheckNodePort": 0,
+            "loadBalancerSourceRanges": [" 192.0.2.0/24 "]
+        },
+        "status": { "loadBalancer": { "ingress": [{ "hostname": "a.example" }, { "ip": "", "hostname": "b.example" }] } }
+    });
+    let read = service(&serde_json::from_value(object).unwrap()).unwrap();
+    assert_eq!((read.faults, read.source_ranges.len()), (vec![], 1));
+    let headless = told(json!({ "type": "ClusterIP", "clusterIPs": ["None"], "ports": [{ "port": 80 }] })).unwrap();
+    assert_eq!(headless.faults, []);
+}
+
+#[test]
+fn a_slices_faults_name_it_and_are_not_without_number() {
+    let mut endpoints = vec![json!({ "addresses": ["fd00::1"] })];
+    endpoints.extend((0..100).map(|n| json!({ "addresses": [format!("10.244.0.{n}")] })));
+    let object = json!({
+        "metadata": { "name": "web-x", "namespace": "shop", "labels": { SERVICE_NAME: "web" } },
+        "addressType": "IPv6", "ports": [{ "port": 99999 }, { "port": 80 }],
+        "endpoints": endpoints
+    });
+    let slice = slice(&serde_json::from_value(object).unwrap()).unwrap();
+    assert_eq!((slice.endpoints.len(), slice.ports.len(), slice.faults.len()), (1, 1, MOST_FAULTS));
+    assert_eq!(slice.faults[0], Fault::new(Reason::InvalidPort, "ports of the slice web-x: 99999 is no port"));
+    let message = "the slice web-x is of IPv6, and 10.244.0.0 is not";
+    assert_eq!(slice.faults[1], Fault::new(Reason::AddressFamilyMismatch, message));
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! What keeps Services from being served as they say, as events of the Services: what `kubectl describe service` shows
+//! below. Each is told once, until it changes, and only if it stands for a while: slices that contradict each other for
+//! a moment, while an endpoint moves from one to another, are nobody's concern.
+//!
+//! Every node sees the same objects and so the same faults: an event's name is made of what it says, so that all nodes
+//! together write one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dataplane::Problem;
+use dataplane::model::Reason;
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::follow::reason;
+
+/// How long a problem stands before it is told.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Between two events: a cluster full of bad objects must not flood the server.
+const PACE: Duration = Duration::from_millis(100);
+/// How long the server may take for an answer. An event that cannot be written is lost, as Kubernetes loses them.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest message, in bytes (the API's own limit).
+const LONGEST: usize = 1024;
+
+/// Writes an event for each problem that comes to stand, until told to stop or nobody tells any more.
+pub(super) async fn tell(
+    client: Client,
+    node: String,
+    mut standing: watch::Receiver<BTreeSet<Problem>>,
+    stop: CancellationToken,
+) {
+    let told = async {
+        let mut told = BTreeSet::new();
+        while standing.changed().await.is_ok() {
+            loop {
+                tokio::time::sleep(if told.is_empty() || standing.has_changed().unwrap_or(false) {
+                    SETTLE
+                } else {
+                    PACE
+                })
+                .await;
+                let Some(next) = next(&mut told, &standing.borrow_and_update()) else { break };
+                write(&client, &node, &next).await;
+                told.insert(next);
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = told => {}
+    }
+}
+
+/// The first problem that was not told; forgets those that no longer stand, so that they are told when they come back.
+fn next(told: &mut BTreeSet<Problem>, standing: &BTreeSet<Problem>) -> Option<Problem> {
+    told.retain(|problem| standing.contains(problem));
+    standing.difference(told).next().cloned()
+}
+
+async fn write(client: &Client, node: &str, problem: &Problem) {
+    match tokio::time::timeout(PATIENCE, create(client, node, problem)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%problem, error = reason(&error), "an event is lost"),
+        Err(_) => tracing::debug!(%problem, "an event is lost: the server does not answer"),
+    }
+}
+
+async fn create(client: &Client, node: &str, problem: &Problem) -> Result<(), kube::Error> {
+    let namespace = problem.service.namespace();
+    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+    // Without its number `kubectl describe` does not find the event.
+    let Some(service) = services.get_metadata_opt(problem.service.name()).await? else { return Ok(()) };
+    let event = event(node, problem, service.metadata.uid.unwrap_or_default(), Timestamp::now());
+    let written = Api::<Event>::namespaced(client.clone(), namespace).create(&PostParams::default(), &event).await;
+    match written {
+        // Another node was first.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        written => written.map(drop),
+    }
+}
+
+fn event(node: &str, problem: &Problem, uid: String, now: Timestamp) -> Event {
+    let Problem { service, reason, message } = problem;
+    // What a kernel refuses is a matter of its node, all else of the objects.
+    let own = (*reason == Reason::RefusedByKernel).then_some(node);
+    let mut message = own.map_or_else(|| message.clone(), |node| format!("node {node}: {message}"));
+    let end = (0..=LONGEST.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
+    message.truncate(end.unwrap_or(0));
+    let time = Some(Time(now));
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{:016x}", service.name(), number(&[&uid, &reason.to_string(), &message]))),
+            namespace: Some(service.namespace().to_owned()),
+            ..ObjectMeta::default()
+        },
+        involved_object: ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Service".to_owned()),
+            namespace: Some(service.namespace().to_owned()),
+            name: Some(service.name().to_owned()),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        },
+        type_: Some("Warning".to_owned()),
+        reason: Some(reason.to_string()),
+        action: Some("Program".to_owned()),
+        message: Some(message),
+        source: Some(EventSource { component: Some("portolan".to_owned()), host: Some(node.to_owned()) }),
+        reporting_component: Some("portolan".to_owned()),
+        reporting_instance: Some(node.to_owned()),
+        first_timestamp: time.clone(),
+        last_timestamp: time,
+        count: Some(1),
+        ..Event::default()
+    }
+}
+
+/// FNV-1a: the same on every node, whatever version it runs.
+fn number(parts: &[&str]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests;
