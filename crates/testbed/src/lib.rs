@@ -5,8 +5,9 @@
 //! 2. [`namespace`] and [`lab`]: namespaces that vanish with the test, and the links between them.
 //! 3. [`isolation`]: a whole test, with the processes that it starts, in a network and mount namespace of its own.
 //! 4. [`server`] and [`client`]: who answers and who asks, over TCP and UDP.
-//! 5. [`image`]: images made from installed programs.
-//! 6. [`wait`]: conditions with a deadline, never a sleep.
+//! 5. [`sctp`]: the same over SCTP, as far as the first answer.
+//! 6. [`image`]: images made from installed programs.
+//! 7. [`wait`]: conditions with a deadline, never a sleep.
 //!
 //! Namespaces live as open files of the test's process. When it ends, in whatever way, the kernel takes them away
 //! with every link, address, rule and route in them. Only pinned ones have a name outside (`TESTBED_PIN=1` pins all).
@@ -32,6 +33,7 @@ pub mod namespace;
 mod netlink;
 mod network;
 pub mod privilege;
+pub mod sctp;
 pub mod server;
 pub mod wait;
 
@@ -42,5 +44,6 @@ pub use lab::Lab;
 pub use namespace::{Link, Namespace};
 pub use network::Network;
 pub use privilege::skip_unless_root;
+pub use sctp::{SctpServer, ask_sctp};
 pub use server::{TcpServer, UdpServer};
 pub use wait::{wait_for, wait_until};

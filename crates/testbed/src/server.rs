@@ -20,7 +20,7 @@ use crate::namespace::Namespace;
 const MOST_CONNECTIONS: usize = 4096;
 
 /// A thread that ends when the value is dropped.
-struct Worker {
+pub(crate) struct Worker {
     stop: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
@@ -36,14 +36,14 @@ impl Drop for Worker {
     }
 }
 
-fn start(name: String, body: impl FnOnce(UnixStream) + Send + 'static) -> Result<Worker> {
+pub(crate) fn start(name: String, body: impl FnOnce(UnixStream) + Send + 'static) -> Result<Worker> {
     let (stop, stopped) = UnixStream::pair()?;
     let thread = thread::Builder::new().name(name).spawn(move || body(stopped))?;
     Ok(Worker { stop: Some(stop), thread: Some(thread) })
 }
 
 /// Waits until there is something to read. False: the server is to stop.
-fn readable(source: BorrowedFd<'_>, stopped: &UnixStream) -> bool {
+pub(crate) fn readable(source: BorrowedFd<'_>, stopped: &UnixStream) -> bool {
     let mut files = [PollFd::new(source, PollFlags::POLLIN), PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
     loop {
         match poll(&mut files, PollTimeout::NONE) {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use dataplane::backend::nftables;
 use dataplane::route::{Choice, Endpoint};
 use dataplane::{Config, Dataplane, Family};
-use testbed::{Lab, Namespace, Network, TcpServer, UdpServer};
+use testbed::sctp::SCTP;
+use testbed::{Lab, Namespace, Network, SctpServer, TcpServer, UdpServer};
 
 use crate::row::{Expected, Row};
 use crate::world::{self, HOSTS, Host, host};
@@ -31,6 +32,8 @@ pub struct Cluster {
     outside: Namespace,
     _tcp: Vec<TcpServer>,
     _udp: Vec<UdpServer>,
+    /// None where the kernel does not track SCTP.
+    sctp: Vec<SctpServer>,
 }
 
 /// What a client met.
@@ -78,7 +81,8 @@ impl Cluster {
         for range in ["192.0.2.0/24", "10.244.1.0/24", "10.96.0.0/16", "198.51.100.0/24", "203.0.113.0/24"] {
             add_route(&far, range, "172.30.0.1")?;
         }
-        let mut cluster = Cluster { node, pods: Vec::new(), far, outside, _tcp: Vec::new(), _udp: Vec::new() };
+        let mut cluster =
+            Cluster { node, pods: Vec::new(), far, outside, _tcp: Vec::new(), _udp: Vec::new(), sctp: Vec::new() };
         for host in &HOSTS {
             cluster.add(&lab, host)?;
         }
@@ -118,6 +122,11 @@ impl Cluster {
         if "abcdehr".contains(host.name) {
             let address = world::ip(host.address);
             for address in [address, world::v6(address)] {
+                if self.node.run(testbed::sctp::is_tracked)? {
+                    let ports = [world::TARGET_PORT, 8081];
+                    let server = SctpServer::start(self.place(host.name), address, &ports, host.name)?;
+                    self.sctp.push(server);
+                }
                 for port in [world::TARGET_PORT, 8081] {
                     let (at, name) = (SocketAddr::new(address, port), format!("{}:{port}", host.name));
                     let place = self.place(host.name);
@@ -179,6 +188,7 @@ impl Cluster {
         self.place(who).run(|| match protocol {
             6 => ask_tcp(from, to),
             17 => ask_udp(from, to),
+            SCTP => testbed::ask_sctp(from.ip(), to, SILENCE),
             other => panic!("no client for protocol {other}"),
         })
     }
@@ -333,9 +343,11 @@ fn judged_by_packets(family: Family) -> anyhow::Result<()> {
     }
     let cluster = Cluster::new("conformance")?;
     let mut dataplane = cluster.dataplane(Config { families: vec![family], ..Config::default() })?;
+    let sctp = !cluster.sctp.is_empty();
     let mut skipped = 0;
     crate::judge(family, |row| {
-        if ![6, 17].contains(&row.packet.protocol) || is_answered_past_the_node(row) {
+        let client = [6, 17].contains(&row.packet.protocol) || sctp && row.packet.protocol == SCTP;
+        if !client || is_answered_past_the_node(row) {
             skipped += 1;
             return row.expected.clone();
         }
@@ -346,7 +358,8 @@ fn judged_by_packets(family: Family) -> anyhow::Result<()> {
         }
         verdict(&cluster, row).unwrap_or_else(|error| panic!("{}: {error:?}", row.name))
     });
-    println!("{skipped} rows without packets: no socket for their protocol here, or an answer that takes another way");
+    let why = if sctp { "ICMP" } else { "ICMP, and SCTP, which this kernel does not track" };
+    println!("skipped: {skipped} rows without packets: {why}; and answers that take another way");
     Ok(())
 }
 
