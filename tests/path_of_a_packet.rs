@@ -175,9 +175,10 @@ impl World {
         let (client, stop) = (self.client.clone(), self.stop.clone());
         tokio::spawn(async move {
             let names: Vec<Box<dyn node::services::Listener>> = vec![Box::new(node::services::Names(index))];
+            let outside = node::services::Outside::unasked(tell_programmed);
             let mut parts = tokio::task::JoinSet::new();
             let connections = Connections::start(&mut parts, node.clone(), Arc::default(), stop.clone());
-            node::services::keep(client, dataplane, names, connections, node, tell_programmed, stop).await;
+            node::services::keep(client, dataplane, names, connections, node, outside, stop).await;
             drop(tell_node);
         });
         programmed

@@ -45,7 +45,7 @@ pub struct Agent {
     /// Where /healthz and /livez are answered; empty: nowhere. Default: 0.0.0.0:10256
     #[arg(long, value_name = "IP:PORT", value_parser = parse_health, help_heading = "Being asked")]
     pub healthz_bind_address: Option<Bind>,
-    /// Where /metrics and /proxyMode are answered; empty: nowhere. Default: 127.0.0.1:10249
+    /// Where /metrics, /metrics/services and /proxyMode are answered; empty: nowhere. Default: 127.0.0.1:10249
     #[arg(long, value_name = "IP:PORT", value_parser = parse_metrics, help_heading = "Being asked")]
     pub metrics_bind_address: Option<Bind>,
     /// End when one of these two ports is taken. Otherwise it is told, and tried again.
@@ -70,9 +70,20 @@ pub struct Agent {
     /// The bit of the packet mark that says "masquerade" while a packet is on its way: 0 to 31. Default: 14
     #[arg(long, value_name = "BIT", value_parser = parse_mark_bit, visible_alias = "iptables-masquerade-bit", help_heading = "Traffic")]
     pub masquerade_bit: Option<u8>,
+    /// The API server's --service-node-port-range: ports that masquerade leaves alone. Default: 30000-32767
+    #[arg(long, value_name = "FIRST-LAST", value_parser = super::parse_port_range, help_heading = "Traffic")]
+    pub service_node_port_range: Option<(u16, u16)>,
     /// The node's own address of one family, where it is to be another than its object says. Nothing is bound to it.
     #[arg(long, value_name = "IP", value_parser = parse_ip, help_heading = "Traffic")]
     pub bind_address: Option<IpAddr>,
+
+    /// Write into the kernel whose each element is: `nft list table ip portolan` shows NAMESPACE/NAME:PORT. Costs the
+    /// kernel the length of the text.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Seeing it")]
+    pub rule_comments: Option<bool>,
+    /// Count connections, and refused ones, by Service: /metrics/services shows them. Default: true
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Seeing it")]
+    pub service_counters: Option<bool>,
 
     /// Connections that conntrack remembers, for each core; 0 leaves the machine's limit as it is. Default: 32768
     #[arg(long, value_name = "COUNT", help_heading = "The machine")]
@@ -124,6 +135,9 @@ impl Agent {
             masquerade_all: self.masquerade_all,
             masquerade_bit: self.masquerade_bit,
             oom_score_adj: self.oom_score_adj,
+            node_port_range: self.service_node_port_range,
+            comments: self.rule_comments,
+            counters: self.service_counters,
             conntrack: ConntrackOptions {
                 max_per_core: self.conntrack_max_per_core,
                 min: self.conntrack_min,

@@ -42,6 +42,15 @@ fn packets_arrive_and_every_source_is_who_it_was() {
     assert_eq!(seen.seen_as.ip().to_string(), "10.244.1.5", "answers to the outside must come back this way");
     let seen = ask_tcp(&world.outside, vip).unwrap();
     assert_ne!(seen.seen_as.ip().to_string(), "198.51.100.2", "and so must those of a cluster IP that is routed here");
+    let mut text = String::new();
+    world.wait("the kernel's counts are shown", || {
+        let Some((200, shown)) = world.http(&world.node, "127.0.0.1:10249", "/metrics/services") else { return false };
+        text = shown;
+        true
+    });
+    let sample = r#"portolan_service_connections_total{namespace="default",service="web",port="80",protocol="tcp"} "#;
+    let count = text.lines().find_map(|line| line.strip_prefix(sample)).expect(&text);
+    assert!(count.parse::<u32>().unwrap() >= 4, "{text}");
     let tables = || nft::Socket::in_current_netns().unwrap().tables().unwrap();
     let mut tables: Vec<String> =
         world.node.run(tables).unwrap().into_iter().map(|table| table.object.id.to_string()).collect();
@@ -168,7 +177,7 @@ fn a_health_check_node_port_says_how_many_endpoints_the_node_has() {
     let spec = json!({ "type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": number });
     world.service("again", spec);
     world.wait("an event tells of it", || {
-        let events = world.list_events("again");
+        let events = world.events("again");
         events.iter().any(|e| e["reason"] == "FailedToStartServiceHealthcheck")
     });
     drop(taken);
@@ -233,4 +242,32 @@ fn what_kube_proxy_leaves_is_taken_away_and_connections_go_on() {
     agent.end();
     assert_eq!(world.agent_succeeds(&["--cleanup"]), "removed table ip portolan\nremoved table ip6 portolan\n");
     assert!(ask_tcp(&world.outside, node_port(&service)).is_err(), "nobody serves it any more");
+}
+
+#[test]
+fn what_the_file_or_a_flag_gets_wrong_is_refused_in_one_line() {
+    let refused = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portolan"));
+        let output = command.arg("agent").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    let head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+    std::fs::write(&path, format!("{head}conntrack: {{ min: -5 }}\n")).unwrap();
+    let path = path.to_str().unwrap();
+    assert_eq!(
+        refused(&["--config", path]),
+        format!(
+            "portolan: --config {path}: conntrack.min: -5 is out of range; write 0, which leaves it as it is, or more\n"
+        )
+    );
+    let line = refused(&["--config", "/nowhere"]);
+    assert!(line.starts_with("portolan: --config /nowhere: No such file or directory"), "{line}");
+    let line = refused(&["--detect-local-mode", "BridgeInterface"]);
+    assert!(line.contains("choose NodeCIDR"), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let line = refused(&["--conntrack-udp-timeout", "soon"]);
+    assert!(line.contains("give one such as 30s"), "{line}");
 }

@@ -190,12 +190,12 @@ impl World {
         self.runtime.block_on(objects.delete(name, &Default::default())).unwrap();
     }
 
-    /// The events of a Service.
-    pub fn list_events(&self, service: &str) -> Vec<Value> {
+    /// The events of an object, in the namespace `default`.
+    pub fn events(&self, name: &str) -> Vec<Value> {
         let events = self.objects("v1", "events", "default");
         let listed = self.runtime.block_on(events.list(&Default::default())).unwrap();
         let all = listed.items.into_iter().map(|event| serde_json::to_value(event).unwrap());
-        all.filter(|event| event["involvedObject"]["name"] == service).collect()
+        all.filter(|event| event["involvedObject"]["name"] == name).collect()
     }
 
     fn objects(&self, version: &str, plural: &str, namespace: &str) -> Api<kube::api::DynamicObject> {

@@ -26,17 +26,17 @@ use crate::neighbours::{self, Neighbours};
 use crate::register::{self, Readiness};
 use crate::resolver;
 use crate::routes::Routes;
-use crate::services::{self, Balanced, ForPods, Listener, Names};
+use crate::services::{self, Balanced, ForPods, Listener, Names, Outside};
 use crate::sysctls;
-use crate::{announce, lease, pods_of_node};
+use crate::{announce, events, lease, pods_of_node};
 
 /// How long to wait before a server that refused or did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How often the node's status is written although nothing changed; kubelet's default.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 
-/// How many health-check node ports that cannot be had may wait to be told of.
-const UNTOLD_PORTS: usize = 64;
+/// How many events may wait to be written.
+const UNTOLD: usize = 64;
 
 /// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     ];
     serve_health_checks(&mut parts, &client, &config.name, (checks, health), &stop);
     let connections = Connections::start(&mut parts, node.clone(), Arc::default(), stop.clone());
-    let part = services::keep(client.clone(), dataplane, listeners, connections, node, tell_programmed, stop.clone());
+    let outside = Outside::unasked(tell_programmed);
+    let part = services::keep(client.clone(), dataplane, listeners, connections, node, outside, stop.clone());
     parts.spawn(named("Services", part));
     let part = neighbours::keep(client.clone(), config.name.clone(), routes, tell_neighbours, stop.clone());
     parts.spawn(named("routes", part));
@@ -141,10 +142,10 @@ fn serve_health_checks(
     (checks, health): (watch::Receiver<Checks>, Arc<Health>),
     stop: &CancellationToken,
 ) {
-    let (tell_taken, taken) = mpsc::channel(UNTOLD_PORTS);
+    let (tell, told) = mpsc::channel(UNTOLD);
     let everywhere = Arc::new(|| vec![Ipv4Addr::UNSPECIFIED.into()]);
-    parts.spawn(named("health checks", health_check::keep(checks, everywhere, health, tell_taken, stop.clone())));
-    parts.spawn(named("events", health_check::told(client.clone(), node.to_owned(), taken, stop.clone())));
+    parts.spawn(named("health checks", health_check::keep(checks, everywhere, health, tell, stop.clone())));
+    parts.spawn(named("events", events::keep(client.clone(), node.to_owned(), told, stop.clone())));
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

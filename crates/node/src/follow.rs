@@ -67,7 +67,10 @@ where
         .filter_map(move |event| {
             let event = match event {
                 Ok(event) => {
-                    said.clear();
+                    // The begin of a list is no answer yet.
+                    if !matches!(event, Event::Init) {
+                        said.clear();
+                    }
                     Some(event)
                 }
                 Err(error) => {

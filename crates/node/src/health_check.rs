@@ -3,10 +3,6 @@
 //!
 //! [`HealthChecks`] hears of Services and says which ports are wanted; [`keep`] opens and closes them.
 
-mod events;
-
-pub use events::told;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::{About, Told};
 use crate::follow::ObjectKey;
 use crate::health::{Health, Moment};
 use crate::http::{self, Answer};
@@ -30,6 +27,9 @@ use crate::views::Service;
 
 /// How long to wait before a port that could not be had is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// kube-proxy's own word.
+const REASON: &str = "FailedToStartServiceHealthcheck";
 
 /// What is answered for one Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +42,6 @@ pub struct Check {
 
 /// Every Service that has a health-check node port.
 pub type Checks = BTreeMap<NamespacedName, Check>;
-
-/// A port that cannot be had; told once, until it is had or given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortTaken {
-    /// Whose.
-    pub service: NamespacedName,
-    /// Why, with port and address.
-    pub message: String,
-}
 
 /// Hears of Services, and tells which ports are wanted with how many endpoints behind them.
 #[derive(Debug)]
@@ -129,13 +120,13 @@ impl Open {
     }
 }
 
-/// Keeps the ports that are wanted open, until told to stop. `taken` is told of those that cannot be had, which are
-/// tried again.
+/// Keeps the ports that are wanted open, until told to stop. `tell` is told once of each that cannot
+/// be had, which is tried again.
 pub async fn keep(
     mut checks: watch::Receiver<Checks>,
     addresses: Addresses,
     health: Arc<Health>,
-    taken: mpsc::Sender<PortTaken>,
+    tell: mpsc::Sender<Told>,
     stop: CancellationToken,
 ) {
     let mut open: BTreeMap<NamespacedName, Open> = BTreeMap::new();
@@ -166,7 +157,8 @@ pub async fn keep(
                     tracing::warn!(service = %name, message, "a health-check node port cannot be served; it is tried again");
                     refused.insert(name.clone(), message.clone());
                     // When nobody takes it in time the log has it.
-                    let _ = taken.try_send(PortTaken { service: name.clone(), message });
+                    let about = About::Service(name.clone());
+                    let _ = tell.try_send(Told { about, reason: REASON, action: "Listen", message });
                 }
                 Err(_) => {}
             }

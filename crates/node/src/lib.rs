@@ -7,7 +7,7 @@
 //! In reading order: [`agent`] puts it together. [`config`]; [`views`] (what is decoded of each object) and [`follow`]
 //! (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
 //! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
-//! [`health`] (is the kernel in step), [`health_check`] (for load balancers), both over [`http`]; [`machine`];
+//! [`health`] (is the kernel in step), [`health_check`] (for load balancers), both over [`http`]; [`events`], [`machine`];
 //! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]; [`connections`], what is done
 //! about them beside the rules; [`loopback`], node ports at 127.0.0.1 and ::1; [`counters`], what is counted.
 //! [`proxy`] is kube-proxy's part of it alone, for nodes of a cluster that is somebody else's.
@@ -18,6 +18,7 @@ pub mod announce;
 pub mod config;
 pub mod connections;
 pub mod counters;
+pub mod events;
 pub mod follow;
 pub mod health;
 pub mod health_check;

@@ -7,10 +7,12 @@
 //! command line or in kube-proxy's own [`file`]. What it does is counted ([`figures`] into [`metrics`]) and can be
 //! asked for ([`status`]), as kube-proxy can.
 
+mod beside;
 pub mod config;
 pub mod conntrack;
 mod figures;
 pub mod file;
+mod kernel_counts;
 mod metrics;
 pub mod options;
 mod own_node;
@@ -31,17 +33,20 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use beside::Beside;
 pub use config::{Config, NodePorts, Pods};
 use figures::Figures;
 use metrics::Metrics;
 use own_node::OwnNode;
 
 use crate::connections::Connections;
+use crate::counters::Counters;
+use crate::events;
 use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
-use crate::services::{self, Listener};
+use crate::services::{self, Asked, Listener, Outside};
 
-/// How many ports that cannot be had may wait to be told of.
+/// How many events may wait to be written.
 const UNTOLD: usize = 64;
 
 /// Why kube-proxy's job cannot be done, or no longer.
@@ -69,13 +74,14 @@ pub enum ProxyError {
 /// # Errors
 /// When it cannot start, or a part of it dies.
 pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Result<(), ProxyError> {
-    let (health, metrics) = (Arc::new(Health::default()), Metrics::new());
+    let (health, counters) = (Arc::new(Health::default()), Arc::new(Counters::default()));
+    let (metrics, (asker, asked)) = (Metrics::new(counters.clone()), services::questions());
     let mut parts = JoinSet::new();
     config.oom_score_adj.inspect(|score| process::set_oom_score_adj(*score));
     // First: whoever watches over the agent asks while it waits for the API.
     let servers = [
         ("health", config.health_address, status::health(health.clone(), metrics.clone())),
-        ("metrics", config.metrics_address, status::metrics(metrics.clone())),
+        ("metrics", config.metrics_address, status::metrics(metrics.clone(), asker)),
     ];
     for (what, address, responder) in servers {
         let Some(address) = address else { continue };
@@ -94,7 +100,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let Some(first) = known(&mut own, &stop).await else { return Ok(()) };
     let Some(first_ranges) = known(&mut ranges, &stop).await else { return Ok(()) };
     let node = surroundings::model_node(&config, &first, &first_ranges);
-    program(&mut parts, config, client, (own, ranges), node, (health, metrics), &stop)?;
+    let shared = Shared { health, metrics, counters, asked };
+    program(&mut parts, config, client, (own, ranges), node, shared, &stop)?;
     tokio::select! {
         () = stop.cancelled() => Ok(()),
         Some(ended) = parts.join_next() => match ended {
@@ -107,6 +114,14 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
 /// What is told of the node's object and of the ranges of cluster IPs.
 type Told = (watch::Receiver<Option<OwnNode>>, watch::Receiver<Option<Vec<IpNet>>>);
 
+/// What is there before the node is known.
+struct Shared {
+    health: Arc<Health>,
+    metrics: Metrics,
+    counters: Arc<Counters>,
+    asked: Asked,
+}
+
 /// Starts what needs to know the node.
 fn program(
     parts: &mut JoinSet<&'static str>,
@@ -114,37 +129,43 @@ fn program(
     client: Client,
     told: Told,
     node: model::Node,
-    (health, metrics): (Arc<Health>, Metrics),
+    shared: Shared,
     stop: &CancellationToken,
 ) -> Result<(), ProxyError> {
+    let Shared { health, metrics, counters, asked } = shared;
     let families = surroundings::families(&node.addresses);
     tracing::info!(?node, ?families, "the node is known");
     let chosen = dataplane::Config {
         families: families.clone(),
         masquerade_mark: config.masquerade_mark,
+        node_port_range: config.node_port_range.clone(),
+        comments: config.comments,
+        counters: config.counters,
         ..dataplane::Config::default()
     };
     let backend = nftables::Backend::new(chosen).map_err(|e| ProxyError::Dataplane(e.into()))?;
     let dataplane = Dataplane::new(backend, node.clone());
     let (tell_node, node) = watch::channel(node);
     let (tell_checks, checks) = watch::channel(Checks::new());
+    let (tell, told_events) = mpsc::channel(UNTOLD);
     let listeners: Vec<Box<dyn Listener>> = vec![
         Box::new(Pulse { health: health.clone(), families: families.clone() }),
-        Box::new(Figures::new(metrics, families)),
+        Box::new(Figures::new(metrics.clone(), families)),
         Box::new(HealthChecks::new(tell_checks)),
+        Box::new(Beside { metrics, tell: tell.clone(), held: Arc::default() }),
     ];
     let (tell_programmed, programmed) = watch::channel(false);
     if let Some(chosen) = config.conntrack {
         parts.spawn(named("conntrack", conntrack::set(chosen, programmed, stop.clone())));
     }
-    let (tell_taken, taken) = mpsc::channel(UNTOLD);
-    let part = health_check::told(client.clone(), config.node_name.clone(), taken, stop.clone());
+    let part = events::keep(client.clone(), config.node_name.clone(), told_events, stop.clone());
     parts.spawn(named("events", part));
     let addresses = surroundings::node_port_addresses(node.clone());
-    parts.spawn(named("health checks", health_check::keep(checks, addresses, health, tell_taken, stop.clone())));
+    parts.spawn(named("health checks", health_check::keep(checks, addresses, health, tell, stop.clone())));
     parts.spawn(named("data plane", surroundings::keep(config, told.0, told.1, tell_node, stop.clone())));
-    let connections = Connections::start(parts, node.clone(), Arc::default(), stop.clone());
-    let part = services::keep(client, dataplane, listeners, connections, node, tell_programmed, stop.clone());
+    let connections = Connections::start(parts, node.clone(), counters, stop.clone());
+    let outside = Outside { programmed: tell_programmed, asked };
+    let part = services::keep(client, dataplane, listeners, connections, node, outside, stop.clone());
     parts.spawn(named("Services", part));
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! Nothing is programmed before everything was listed once: after a restart, rules of Services that have not been told
 //! yet must stay. After that each change is programmed at once; changes that wait already are taken together.
 
+mod asked;
 mod balanced;
 mod known;
 mod listener;
@@ -12,6 +13,7 @@ mod problems;
 mod to_dataplane;
 mod to_dns;
 
+pub use asked::{Asked, Asker, questions};
 pub use balanced::Balanced;
 pub use known::{ForPods, Known};
 pub use listener::Listener;
@@ -70,6 +72,22 @@ impl Listed {
     }
 }
 
+/// What the loop has to do with others in the node.
+#[derive(Debug)]
+pub struct Outside {
+    /// Told that the kernel holds all that was listed.
+    pub programmed: watch::Sender<bool>,
+    /// Questions.
+    pub asked: Asked,
+}
+
+impl Outside {
+    /// Nobody asks.
+    pub fn unasked(programmed: watch::Sender<bool>) -> Self {
+        Self { programmed, asked: questions().1 }
+    }
+}
+
 /// Keeps the kernel true to the API until told to stop, and those who listen. Tells when all was programmed once.
 pub async fn keep<B: Backend + Send>(
     client: Client,
@@ -77,7 +95,7 @@ pub async fn keep<B: Backend + Send>(
     mut listeners: Vec<Box<dyn Listener>>,
     mut connections: Connections,
     mut node: watch::Receiver<dataplane::model::Node>,
-    programmed: watch::Sender<bool>,
+    mut outside: Outside,
     stop: CancellationToken,
 ) {
     let namespaces = listeners.iter().any(|listener| listener.wants_namespaces());
@@ -113,6 +131,10 @@ pub async fn keep<B: Backend + Send>(
                 tokio::task::block_in_place(|| connections.act(due, &mut dataplane));
                 continue;
             }
+            question = outside.asked.next(), if listed.all() => {
+                tokio::task::block_in_place(|| question.answer(&mut dataplane));
+                continue;
+            }
             () = until(wake), if listed.all() => {}
         }
         if !listed.all() {
@@ -132,7 +154,7 @@ pub async fn keep<B: Backend + Send>(
         done.iter().for_each(|report| connections.synced(report));
         listeners.iter_mut().for_each(|listener| listener.synced(&done, dataplane.model()));
         if !retry {
-            programmed.send_replace(true);
+            outside.programmed.send_replace(true);
         }
     }
 }

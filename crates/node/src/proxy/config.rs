@@ -1,6 +1,7 @@
 //! What is chosen about kube-proxy's job.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
@@ -30,6 +31,12 @@ pub struct Config {
     pub masquerade_all: bool,
     /// The bits of the packet mark that say "masquerade" for the length of a packet's way.
     pub masquerade_mark: u32,
+    /// The API server's range of node ports: ports that masquerade never takes as a source port.
+    pub node_port_range: RangeInclusive<u16>,
+    /// Whether the kernel's elements say whose they are.
+    pub comments: bool,
+    /// Whether connections are counted, by Service.
+    pub counters: bool,
     /// The node's address of one family, where it is to be another than its object says.
     pub address: Option<IpAddr>,
     /// How willingly the kernel kills this process when memory is short; `None`: as it is.
@@ -41,6 +48,7 @@ pub struct Config {
 impl Config {
     /// The defaults, for a node.
     pub fn new(node_name: String) -> Self {
+        let rules = dataplane::Config::default();
         Self {
             node_name,
             health_address: Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), HEALTH_PORT)),
@@ -49,7 +57,10 @@ impl Config {
             node_ports: NodePorts::primary(),
             pods: Pods::default(),
             masquerade_all: false,
-            masquerade_mark: dataplane::Config::default().masquerade_mark,
+            masquerade_mark: rules.masquerade_mark,
+            node_port_range: rules.node_port_range,
+            comments: rules.comments,
+            counters: rules.counters,
             address: None,
             oom_score_adj: None,
             conntrack: None,

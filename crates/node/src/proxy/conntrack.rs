@@ -2,22 +2,12 @@
 //! settings of the machine (of the network namespace), made when the agent starts.
 
 use std::fs;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::options::ConntrackOptions;
 use crate::sysctls;
 
-/// Connections a core, if nothing is said.
-const MAX_PER_CORE: u32 = 32_768;
-/// Connections at least, if nothing is said.
-const MIN: u32 = 131_072;
-/// A day; the kernel's own is five.
-const TCP_ESTABLISHED: Duration = Duration::from_secs(86_400);
-/// An hour: a server that closes late still finds its connection (kubernetes#32551).
-const TCP_CLOSE_WAIT: Duration = Duration::from_secs(3600);
 /// How many buckets of the hash table there should be for so many connections.
 const CONNECTIONS_A_BUCKET: u32 = 4;
 /// The hash table's size, of the whole machine.
@@ -41,30 +31,8 @@ pub struct Conntrack {
 }
 
 impl Conntrack {
-    /// With kube-proxy's defaults for what was not said.
-    pub(super) fn of(options: &ConntrackOptions) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-        Self::on(cores, options)
-    }
-
-    fn on(cores: u32, options: &ConntrackOptions) -> Self {
-        let per_core = options.max_per_core.unwrap_or(MAX_PER_CORE);
-        let max = per_core.saturating_mul(cores).max(options.min.unwrap_or(MIN));
-        let seconds = |said: Option<Duration>, default: Duration| {
-            Some(said.unwrap_or(default).as_secs()).filter(|seconds| *seconds > 0)
-        };
-        Self {
-            max: (per_core > 0).then_some(max),
-            tcp_established: seconds(options.tcp_established, TCP_ESTABLISHED),
-            tcp_close_wait: seconds(options.tcp_close_wait, TCP_CLOSE_WAIT),
-            tcp_be_liberal: options.tcp_be_liberal.unwrap_or(true),
-            udp: seconds(options.udp, Duration::ZERO),
-            udp_stream: seconds(options.udp_stream, Duration::ZERO),
-        }
-    }
-
     /// The settings under `net/netfilter`, with their values.
-    fn settings(&self) -> Vec<(&'static str, u64)> {
+    pub(super) fn settings(&self) -> Vec<(&'static str, u64)> {
         let all = [
             ("net/netfilter/nf_conntrack_max", self.max.map(u64::from)),
             ("net/netfilter/nf_conntrack_tcp_timeout_established", self.tcp_established),
@@ -112,38 +80,5 @@ fn grow_hash_table(wanted: u32) {
     }
     if let Err(error) = fs::write(HASH_SIZE, wanted.to_string()) {
         tracing::warn!(%error, held, wanted, "conntrack's hash table stays small: {HASH_SIZE} cannot be written");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_said_is_as_kube_proxy_has_it() {
-        let chosen = Conntrack::on(8, &ConntrackOptions::default());
-        assert_eq!(
-            chosen.settings(),
-            [
-                ("net/netfilter/nf_conntrack_max", 262_144),
-                ("net/netfilter/nf_conntrack_tcp_timeout_established", 86_400),
-                ("net/netfilter/nf_conntrack_tcp_timeout_close_wait", 3600),
-                ("net/netfilter/nf_conntrack_tcp_be_liberal", 1),
-            ]
-        );
-        assert_eq!(Conntrack::on(2, &ConntrackOptions::default()).max, Some(131_072), "at least");
-    }
-
-    #[test]
-    fn zero_leaves_what_is() {
-        let zero = Some(Duration::ZERO);
-        let options = ConntrackOptions {
-            max_per_core: Some(0),
-            tcp_established: zero,
-            tcp_close_wait: zero,
-            tcp_be_liberal: Some(false),
-            ..ConntrackOptions::default()
-        };
-        assert!(Conntrack::on(8, &options).settings().is_empty());
     }
 }

@@ -110,6 +110,12 @@ impl Figures {
         }
     }
 
+    fn failed(&self) {
+        for family in &self.families {
+            self.metrics.sync_failures.get_or_create(&PerFamily::of(*family)).inc();
+        }
+    }
+
     fn done(&mut self, report: &SyncReport) {
         let (now, took) = (Timestamp::now(), report.duration.as_secs_f64());
         for label in self.families.iter().map(|family| PerFamily::of(*family)) {
@@ -125,7 +131,15 @@ impl Figures {
         self.metrics.endpoint_changes_pending.set(0);
         self.metrics.service_changes_pending.set(0);
         self.metrics.kernel_changes.inc_by(report.changes as u64);
-        self.metrics.conntrack_deleted.inc_by(report.flows_ended as u64);
+        let refused = report.refused.iter().filter(|refusal| refusal.new).count();
+        self.metrics.refused.inc_by(refused as u64);
+        if refused > 0 {
+            self.failed();
+        }
+        if let Some(mended) = &report.mended {
+            self.metrics.mended.inc();
+            self.metrics.mended_rules.inc_by(mended.changes as u64);
+        }
         self.metrics.conflicts.set(report.conflicts.len().try_into().unwrap_or(i64::MAX));
     }
 }
@@ -181,11 +195,7 @@ impl Listener for Figures {
         self.count_lacking(model);
         match done {
             Ok(report) => self.done(report),
-            Err(_) => {
-                for family in &self.families {
-                    self.metrics.sync_failures.get_or_create(&PerFamily::of(*family)).inc();
-                }
-            }
+            Err(_) => self.failed(),
         }
     }
 }

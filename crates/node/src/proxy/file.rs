@@ -105,6 +105,7 @@ pub fn read(text: &str) -> Result<File, FileError> {
             .map(|n| options::parse_oom_score_adj(n).map_err(|problem| wrong("oomScoreAdj", problem)))
             .transpose()?,
         conntrack: reader.conntrack()?,
+        ..Options::default()
     };
     let (unknown, ignored) = reader.rest();
     Ok(File { options, unknown, ignored, mode: mode.filter(|mode| mode != "nftables") })

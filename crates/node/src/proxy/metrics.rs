@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use dataplane::Family as IpFamily;
+use dataplane::counters::ServiceCounters;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,7 +17,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::kernel_counts::KernelCounts;
 use super::process::Process;
+use crate::counters::Counters;
 
 /// A family's address family, as kube-proxy labels it.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -79,11 +82,14 @@ pub(super) struct Metrics {
     pub service_changes_pending: Gauge,
     pub no_local_endpoints: Family<PerPolicy, Gauge>,
     pub network_programming: Family<PerFamily, Histogram>,
-    pub conntrack_deleted: Counter,
     pub healthz: Family<PerCode, Counter>,
     pub livez: Family<PerCode, Counter>,
     pub kernel_changes: Counter,
     pub conflicts: Gauge,
+    pub refused: Counter,
+    pub mended: Counter,
+    pub mended_rules: Counter,
+    pub other_proxies: Gauge,
     registry: Arc<Registry>,
 }
 
@@ -101,7 +107,7 @@ fn programming_buckets() -> Histogram {
 
 impl Metrics {
     /// All at zero, with a series for each of these families from the start.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
         let mut metrics = Self {
             sync_duration: Family::new_with_constructor(sync_buckets),
             full_sync_duration: Family::new_with_constructor(sync_buckets),
@@ -115,16 +121,19 @@ impl Metrics {
             service_changes_pending: Gauge::default(),
             no_local_endpoints: Family::default(),
             network_programming: Family::new_with_constructor(programming_buckets),
-            conntrack_deleted: Counter::default(),
             healthz: Family::default(),
             livez: Family::default(),
             kernel_changes: Counter::default(),
             conflicts: Gauge::default(),
+            refused: Counter::default(),
+            mended: Counter::default(),
+            mended_rules: Counter::default(),
+            other_proxies: Gauge::default(),
             registry: Arc::default(),
         };
         let mut registry = Registry::default();
         metrics.register_kube_proxys(&mut registry);
-        metrics.register_own(&mut registry);
+        metrics.register_own(&mut registry, counters);
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -155,17 +164,22 @@ impl Metrics {
         registry.register(format!("{sync}_no_local_endpoints_total"), help, self.no_local_endpoints.clone());
         let help = "From the change of a Pod or Service until the kernel knew it";
         registry.register("network_programming_duration_seconds", help, self.network_programming.clone());
-        let help = "Connections that were ended because nobody answers them any more";
-        registry.register("conntrack_reconciler_deleted_entries", help, self.conntrack_deleted.clone());
         registry.register("proxy_healthz", "Answers of /healthz", self.healthz.clone());
         registry.register("proxy_livez", "Answers of /livez", self.livez.clone());
     }
 
-    fn register_own(&self, registry: &mut Registry) {
+    fn register_own(&self, registry: &mut Registry, counters: Arc<Counters>) {
         let own = registry.sub_registry_with_prefix("portolan");
         let help = "Elements, chains and rules that were added or taken away";
         own.register("kernel_changes", help, self.kernel_changes.clone());
         own.register("conflicts", "Destinations that several Services claim", self.conflicts.clone());
+        own.register("refused_services", "Services that the kernel refused, each time anew", self.refused.clone());
+        let help = "How often rules were brought back in step that others had changed, or may have";
+        own.register("mendings", help, self.mended.clone());
+        let help = "Elements, chains and rules that others had changed and that were mended";
+        own.register("mended_rules", help, self.mended_rules.clone());
+        own.register("other_proxies", "Rules of other service proxies beside ours", self.other_proxies.clone());
+        registry.register_collector(Box::new(KernelCounts(counters)));
         registry.register_collector(Box::new(Process));
     }
 
@@ -219,6 +233,28 @@ impl Metrics {
         }
         text
     }
+}
+
+/// What the kernel has counted of each Service's ports, in Prometheus' text format.
+pub(super) fn of_services(counters: &[ServiceCounters]) -> String {
+    let mut text = String::new();
+    let kinds = [
+        ("connections", "Connections that were given an endpoint"),
+        ("refused", "First packets that were rejected or dropped"),
+    ];
+    for (kind, help) in kinds {
+        let name = format!("portolan_service_{kind}_total");
+        text.push_str(&format!("# HELP {name} {help}.\n# TYPE {name} counter\n"));
+        for counter in counters {
+            let value = if kind == "connections" { counter.connections } else { counter.refused };
+            let ServiceCounters { service, port, protocol, .. } = counter;
+            let (namespace, service) = (service.namespace(), service.name());
+            text.push_str(&format!(
+                "{name}{{namespace=\"{namespace}\",service=\"{service}\",port=\"{port}\",protocol=\"{protocol}\"}} {value}\n"
+            ));
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -11,6 +11,14 @@ use ipnet::IpNet;
 use super::config::{Config, HEALTH_PORT, METRICS_PORT, NodePorts, Pods};
 use super::conntrack::Conntrack;
 
+/// Connections a core, if nothing is said.
+const MAX_PER_CORE: u32 = 32_768;
+/// Connections at least, if nothing is said.
+const MIN: u32 = 131_072;
+/// A day; the kernel's own is five.
+const TCP_ESTABLISHED: Duration = Duration::from_secs(86_400);
+/// An hour: a server that closes late still finds its connection (kubernetes#32551).
+const TCP_CLOSE_WAIT: Duration = Duration::from_secs(3600);
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bind {
@@ -58,6 +66,12 @@ pub struct Options {
     pub oom_score_adj: Option<i32>,
     /// `conntrack`
     pub conntrack: ConntrackOptions,
+    /// The API server's range of node ports, first and last; kube-proxy does not know it.
+    pub node_port_range: Option<(u16, u16)>,
+    /// Whether the kernel's elements say whose they are; not of kube-proxy.
+    pub comments: Option<bool>,
+    /// Whether connections are counted, by Service; not of kube-proxy.
+    pub counters: Option<bool>,
 }
 
 /// What was said of `conntrack`; zero leaves the kernel's value as it is.
@@ -106,6 +120,9 @@ impl Options {
                 udp: mine.udp.or(theirs.udp),
                 udp_stream: mine.udp_stream.or(theirs.udp_stream),
             },
+            node_port_range: self.node_port_range.or(other.node_port_range),
+            comments: self.comments.or(other.comments),
+            counters: self.counters.or(other.counters),
         }
     }
 
@@ -127,6 +144,7 @@ impl Options {
             (Some(LocalMode::ClusterCidr), None) => Pods::Ranges(Vec::new()),
             (None | Some(LocalMode::NodeCidr), _) => Pods::OfNode,
         };
+        let own = Config::new(node_name);
         Config {
             health_address: address(self.health, SocketAddr::new(everywhere, HEALTH_PORT)),
             metrics_address: address(self.metrics, SocketAddr::new(itself, METRICS_PORT)),
@@ -137,8 +155,35 @@ impl Options {
             masquerade_mark: 1 << self.masquerade_bit.unwrap_or(14),
             address: self.bind_address.filter(|address| !address.is_unspecified()),
             oom_score_adj: Some(self.oom_score_adj.unwrap_or(-999)),
-            conntrack: Some(Conntrack::of(&self.conntrack)),
-            ..Config::new(node_name)
+            conntrack: Some(self.conntrack.settle()),
+            node_port_range: self.node_port_range.map_or(own.node_port_range, |(first, last)| first..=last),
+            comments: self.comments.unwrap_or(own.comments),
+            counters: self.counters.unwrap_or(own.counters),
+            node_name: own.node_name,
+        }
+    }
+}
+
+impl ConntrackOptions {
+    /// What is to be done on this machine, with kube-proxy's defaults for what was not said.
+    fn settle(&self) -> Conntrack {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        self.settle_on(cores)
+    }
+
+    fn settle_on(&self, cores: u32) -> Conntrack {
+        let per_core = self.max_per_core.unwrap_or(MAX_PER_CORE);
+        let max = per_core.saturating_mul(cores).max(self.min.unwrap_or(MIN));
+        let seconds = |said: Option<Duration>, default: Duration| {
+            Some(said.unwrap_or(default).as_secs()).filter(|seconds| *seconds > 0)
+        };
+        Conntrack {
+            max: (per_core > 0).then_some(max),
+            tcp_established: seconds(self.tcp_established, TCP_ESTABLISHED),
+            tcp_close_wait: seconds(self.tcp_close_wait, TCP_CLOSE_WAIT),
+            tcp_be_liberal: self.tcp_be_liberal.unwrap_or(true),
+            udp: seconds(self.udp, Duration::ZERO),
+            udp_stream: seconds(self.udp_stream, Duration::ZERO),
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn set_oom_score_adj(score: i32) {
         return;
     }
     if let Err(error) = fs::write(path, said) {
-        tracing::warn!(%error, score, "{path} cannot be written: it stays as it is");
+        tracing::info!(%error, score, "{path} cannot be written: it stays as it is");
     }
 }
 

@@ -1,11 +1,12 @@
 //! The two servers that kube-proxy has: health for everybody (`/healthz`, `/livez`), and metrics for the machine itself
-//! (`/metrics`, `/proxyMode`, `/healthz`).
+//! (`/metrics`, `/proxyMode`, `/healthz`), with `/metrics/services` of our own.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::counters::ServiceCounters;
 use futures::FutureExt;
 use hyper::StatusCode;
 use hyper::header::ACCEPT;
@@ -13,12 +14,14 @@ use hyper::http::request::Parts;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::metrics::{Metrics, PerCode};
+use super::metrics::{self, Metrics, PerCode};
 use crate::health::{Health, Moment};
 use crate::http::{self, Answer};
+use crate::services::Asker;
 
 /// How long to wait before a port that is taken is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
@@ -77,8 +80,12 @@ fn report((good, body): (bool, String), count: impl FnOnce(PerCode) -> u64) -> A
 }
 
 /// Who answers of metrics.
-pub(super) fn metrics(metrics: Metrics) -> http::Responder {
+pub(super) fn metrics(metrics: Metrics, asker: Asker) -> http::Responder {
     Arc::new(move |request| {
+        if request.uri.path() == "/metrics/services" {
+            let asker = asker.clone();
+            return async move { services(asker.counters().await) }.boxed();
+        }
         let answer = match request.uri.path() {
             "/healthz" => http::answer(StatusCode::OK, PLAIN, "ok"),
             "/proxyMode" => http::answer(StatusCode::OK, PLAIN, "nftables"),
@@ -93,6 +100,14 @@ pub(super) fn metrics(metrics: Metrics) -> http::Responder {
         };
         std::future::ready(answer).boxed()
     })
+}
+
+/// The kernel's counters: a path of its own, as they are as many as there are Services.
+fn services(counters: Option<Vec<ServiceCounters>>) -> Answer {
+    match counters {
+        Some(counters) => http::answer(StatusCode::OK, PROMETHEUS, metrics::of_services(&counters)),
+        None => http::answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the kernel's rules are not known yet\n"),
+    }
 }
 
 fn wants_open_metrics(request: &Parts) -> bool {

@@ -16,7 +16,7 @@ impl Scene {
     fn new() -> Self {
         let backend = fake::Backend::new(Config::default());
         let node = Node { name: "here".into(), ..Node::default() };
-        let figures = Figures::new(Metrics::new(), vec![Family::V4]);
+        let figures = Figures::new(Metrics::new(Default::default()), vec![Family::V4]);
         Self { figures, dataplane: Dataplane::new(backend, node) }
     }
 

@@ -48,3 +48,27 @@ fn a_server_is_switched_off_and_a_range_of_pods_needs_no_mode() {
     assert_eq!(config.metrics_address, None);
     assert_eq!(config.pods, Pods::Ranges(vec!["10.244.0.0/16".parse().unwrap()]));
 }
+
+#[test]
+fn conntrack_is_told_what_kube_proxy_tells_it() {
+    let chosen = ConntrackOptions::default().settle_on(8);
+    assert_eq!(
+        chosen.settings(),
+        [
+            ("net/netfilter/nf_conntrack_max", 262_144),
+            ("net/netfilter/nf_conntrack_tcp_timeout_established", 86_400),
+            ("net/netfilter/nf_conntrack_tcp_timeout_close_wait", 3600),
+            ("net/netfilter/nf_conntrack_tcp_be_liberal", 1),
+        ]
+    );
+    assert_eq!(ConntrackOptions::default().settle_on(2).max, Some(131_072), "at least");
+    let zero = Some(Duration::ZERO);
+    let nothing = ConntrackOptions {
+        max_per_core: Some(0),
+        tcp_established: zero,
+        tcp_close_wait: zero,
+        tcp_be_liberal: Some(false),
+        ..ConntrackOptions::default()
+    };
+    assert!(nothing.settle_on(8).settings().is_empty(), "zero leaves what is");
+}
