@@ -1,6 +1,7 @@
 //! Backends: the only place where anything outside this process is touched. [`nftables`] is the kernel of a network
 //! namespace, [`fake`] a rule set in memory that behaves like it.
 
+use nft::conntrack::{Entry, Filter};
 use nft::{Batch, TableId};
 
 use crate::compile::{Config, ConfigError};
@@ -43,6 +44,18 @@ pub trait Backend {
     /// Rules of other Service proxies beside ours, in order.
     fn others(&mut self) -> Result<Vec<Other>, ReadError> {
         Ok(Vec::new())
+    }
+
+    /// The connections of these filters that are wanted. None, where there are no packets.
+    fn flows(&mut self, filters: &[Filter], wanted: &dyn Fn(&Entry) -> bool) -> Result<Vec<Entry>, FlowsError> {
+        let _ = (filters, wanted);
+        Ok(Vec::new())
+    }
+
+    /// Ends these very connections; how many were still there.
+    fn end(&mut self, flows: &[Entry]) -> Result<usize, FlowsError> {
+        let _ = flows;
+        Ok(0)
     }
 
     /// Ends the connections that are stale; how many there were.

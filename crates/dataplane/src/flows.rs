@@ -1,8 +1,12 @@
 //! Connections that no rule can help: a UDP client that goes on sending keeps its connection alive in conntrack, and
-//! with it the endpoint that was chosen for it once, also when that is gone, and when the Service is. (A TCP client
-//! notices, and connects anew.) So whenever a UDP destination changes, its connections are looked through.
+//! with it the endpoint that was chosen for it once, also when that is gone, and when the Service is. So whenever a UDP
+//! destination changes, its connections are looked through.
+//!
+//! A TCP client notices when its endpoint ends, for that says so. One that went without a word (its node died) does
+//! not: the client waits for a quarter of an hour. Which connections are such is said here; whether the endpoint really
+//! lives no more is asked elsewhere, of the endpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
@@ -13,6 +17,46 @@ use crate::route::{Destination, Endpoint};
 
 /// Above so many destinations one look through all UDP connections costs less than one for each.
 const FEW: usize = 4;
+
+/// The endpoint that answers a connection; `None`: it has no ports.
+pub fn answered_by(entry: &Entry) -> Option<Endpoint> {
+    let (port, _) = entry.reply.protocol.ports()?;
+    Some(Endpoint { address: entry.reply.source, port: NonZeroU16::new(port)? })
+}
+
+/// The destinations that a rewritten TCP connection may have been to: its own address and port, or the node port.
+pub(crate) fn tcp_destinations(entry: &Entry) -> Option<[Destination; 2]> {
+    let (number, (_, port)) = (entry.original.protocol.number(), entry.original.protocol.ports()?);
+    if number != Protocol::Tcp.number() || !entry.status.contains(Status::DST_NAT) {
+        return None;
+    }
+    let (address, protocol, port) = (entry.original.destination, Protocol::Tcp, NonZeroU16::new(port)?);
+    let exact = Destination::Address { address, protocol, port };
+    Some([exact, Destination::NodePort { family: Family::of(address), protocol, port }])
+}
+
+/// TCP connections that these addresses answer; all if there are too many of them to be asked for one by one.
+pub(crate) fn tcp_filters(addresses: Option<&BTreeSet<IpAddr>>, families: &[Family]) -> Vec<Filter> {
+    let number = Protocol::Tcp.number();
+    match addresses {
+        Some(few) if few.len() <= FEW => {
+            let filter = |address: &IpAddr| {
+                let mut filter = Filter::of_family(*address);
+                filter.reply.source = Some(*address);
+                filter.reply.protocol = Some(ProtocolFilter { number, source_port: None, destination_port: None });
+                filter
+            };
+            few.iter().filter(|address| families.contains(&Family::of(**address))).map(filter).collect()
+        }
+        _ => families.iter().map(|family| of_protocol(*family, number)).collect(),
+    }
+}
+
+fn of_protocol(family: Family, number: u8) -> Filter {
+    let mut filter = of_family(family);
+    filter.original.protocol = Some(ProtocolFilter { number, source_port: None, destination_port: None });
+    filter
+}
 
 /// UDP destinations whose connections may be stale, each with those that answer for it now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,12 +97,7 @@ impl StaleFlows {
         let mut families: Vec<Family> = self.destinations.keys().map(family).collect();
         families.sort_unstable();
         families.dedup();
-        let all = families.into_iter().map(|family| {
-            let mut filter = of_family(family);
-            filter.original.protocol = Some(ProtocolFilter { number: udp, source_port: None, destination_port: None });
-            filter
-        });
-        all.collect()
+        families.into_iter().map(|family| of_protocol(family, udp)).collect()
     }
 
     /// Whether a connection leads where nobody answers any more.

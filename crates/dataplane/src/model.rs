@@ -4,6 +4,7 @@
 //! Slices may come before their Service and outlive it: both orders end in the same state.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 
 mod family;
 mod fault;
@@ -17,7 +18,8 @@ pub use fault::{Fault, Problem, Reason};
 pub use name::NamespacedName;
 pub use node::Node;
 pub use service::{
-    IpMode, LABEL_HEADLESS, LABEL_PROXY_NAME, LoadBalancerAddress, Protocol, Service, ServicePort, TrafficPolicy,
+    ANNOTATION_RESET_DEPARTED, IpMode, LABEL_HEADLESS, LABEL_PROXY_NAME, LoadBalancerAddress, Protocol, Service,
+    ServicePort, TrafficPolicy,
 };
 pub use slice::{Conditions, EndpointSlice, SliceEndpoint, SlicePort};
 pub(crate) use slice::{StoredEndpoint, StoredSlice};
@@ -49,6 +51,8 @@ pub struct Model {
     /// Which Service a slice belongs to.
     slices: HashMap<NamespacedName, ServiceId>,
     dirty: BTreeSet<ServiceId>,
+    /// Addresses that left a slice, whatever other slices say of them.
+    left: BTreeSet<IpAddr>,
 }
 
 impl Model {
@@ -98,7 +102,11 @@ impl Model {
         let Some(entry) = self.entry_mut(id) else { return };
         match entry.slices.binary_search_by(|old| old.name.cmp(&name)) {
             Ok(at) if entry.slices[at] == new => return,
-            Ok(at) => entry.slices[at] = new,
+            Ok(at) => {
+                let old = std::mem::replace(&mut entry.slices[at], new);
+                let left = old.lost_to(&entry.slices[at]);
+                self.left.extend(left);
+            }
             Err(at) => entry.slices.insert(at, new),
         }
         self.slices.insert(name, id);
@@ -108,10 +116,16 @@ impl Model {
     /// Forgets a slice. One that is not known is no error.
     pub fn remove_slice(&mut self, name: &NamespacedName) {
         let Some(id) = self.slices.remove(name) else { return };
-        if let Some(entry) = self.entry_mut(id) {
-            entry.slices.retain(|slice| slice.name != *name);
-            self.dirty.insert(id);
-        }
+        let Some(entry) = self.entry_mut(id) else { return };
+        let Ok(at) = entry.slices.binary_search_by(|old| old.name.cmp(name)) else { return };
+        let old = entry.slices.remove(at);
+        self.left.extend(old.tcp_addresses());
+        self.dirty.insert(id);
+    }
+
+    /// The addresses that left a slice with a TCP port since the last call: perhaps for another slice.
+    pub(crate) fn take_left(&mut self) -> BTreeSet<IpAddr> {
+        std::mem::take(&mut self.left)
     }
 
     /// The Service that a slice belongs to, which may not be known itself; `None`: there is no such slice.

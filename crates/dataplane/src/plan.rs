@@ -147,6 +147,11 @@ impl Planner {
         port.map(|port| &*port.serving)
     }
 
+    /// The Service that has a destination.
+    pub(crate) fn owner(&self, destination: &Destination) -> Option<ServiceId> {
+        self.claims.owner(destination)
+    }
+
     /// Every UDP destination, with the endpoints that still answer.
     pub(crate) fn udp(&self) -> impl Iterator<Item = (Destination, &[Endpoint])> {
         let ports = self.services.values().flat_map(|service| &service.ports);

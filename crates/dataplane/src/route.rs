@@ -14,12 +14,14 @@ use ipnet::IpNet;
 use crate::model::{Family, Protocol};
 
 mod decide;
+mod departed;
 mod endpoints;
 mod faults;
 mod health;
 mod verdict;
 
 pub(crate) use decide::{node_port_ranges, route};
+pub(crate) use departed::has_left;
 pub use endpoints::MOST_ENDPOINTS;
 pub(crate) use faults::faults;
 pub use health::{HealthCheck, families_without_local_endpoints, health_checks, local_endpoints};

@@ -91,7 +91,7 @@ impl Conntrack {
 
     /// All matching entries.
     pub fn list(&mut self, filter: &Filter) -> Result<Vec<Entry>, ConntrackError> {
-        self.list_where(filter, &mut |_| true)
+        self.list_where(filter, |_| true)
     }
 
     /// The connection whose answers go this way, before their rewrite is undone; `None`: there is none. Asks for one
@@ -163,10 +163,11 @@ impl Conntrack {
         Ok(deleted)
     }
 
-    fn list_where(
+    /// The matching entries for which the closure says so: of a large table only those are kept.
+    pub fn list_where(
         &mut self,
         filter: &Filter,
-        wanted: &mut dyn FnMut(&Entry) -> bool,
+        mut wanted: impl FnMut(&Entry) -> bool,
     ) -> Result<Vec<Entry>, ConntrackError> {
         let mut attempts = dump::ATTEMPTS;
         loop {

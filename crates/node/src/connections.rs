@@ -1,5 +1,5 @@
-//! What is done about connections beside the rules: UDP flows to nobody are looked for from time to time, and node ports
-//! of loopback addresses are relayed.
+//! What is done about connections beside the rules: UDP flows to nobody are looked for from time to time, clients of TCP
+//! endpoints that left without a word are reset, and node ports of loopback addresses are relayed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::counters::Counters;
+use crate::departed::{self, Departed};
 use crate::loopback::Relay;
 
 /// How often all UDP connections are looked through. A client that is led astray is not for longer.
@@ -23,13 +24,18 @@ pub struct Connections {
     counters: Arc<Counters>,
     relay: Option<std::num::NonZeroU16>,
     check: Interval,
+    departed: Departed,
+    /// Whether the kernel was in step once.
+    begun: bool,
 }
 
 /// Something is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Due {
     /// All UDP connections are to be looked through.
     Check,
+    /// A step about endpoints that left.
+    Departed(departed::Due),
 }
 
 impl Connections {
@@ -57,7 +63,8 @@ impl Connections {
         };
         let mut check = tokio::time::interval_at(tokio::time::Instant::now() + CHECK_EVERY, CHECK_EVERY);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Connections { counters, relay, check }
+        let departed = Departed::new(counters.clone());
+        Connections { counters, relay, check, departed, begun: false }
     }
 
     /// The node, with what is known here.
@@ -67,20 +74,31 @@ impl Connections {
 
     /// Waits until something is to be done. Nothing is lost when it is not waited for to the end.
     pub async fn due(&mut self) -> Due {
-        self.check.tick().await;
-        Due::Check
+        tokio::select! {
+            _ = self.check.tick() => Due::Check,
+            due = self.departed.due() => Due::Departed(due),
+        }
     }
 
     /// Does it. Blocks while the kernel answers.
     pub fn act<B: Backend>(&mut self, due: Due, dataplane: &mut Dataplane<B>) {
         match due {
-            Due::Check => self.check(dataplane),
+            Due::Check => {
+                self.check(dataplane);
+                self.departed.look_again();
+            }
+            Due::Departed(due) => self.departed.act(due, dataplane),
         }
     }
 
     /// The kernel was brought in step.
-    pub fn synced(&mut self, report: &SyncReport) {
+    pub fn synced<B: Backend>(&mut self, report: &SyncReport, dataplane: &mut Dataplane<B>) {
         self.counters.udp_flows_ended.add(report.flows_ended);
+        self.departed.note(dataplane.take_left());
+        // Who left while no agent ran is not known.
+        if !std::mem::replace(&mut self.begun, true) {
+            self.departed.anybody();
+        }
     }
 
     fn check<B: Backend>(&self, dataplane: &mut Dataplane<B>) {

@@ -49,7 +49,7 @@ pub struct Counters {
     pub departed_dead: Counter,
     /// TCP connections that were reset because their endpoint had left without a word.
     pub departed_flows_reset: Counter,
-    /// Addresses that left their Services and were not looked at, because too many did at once.
+    /// Addresses that left their Services with so many others that all connections were looked through instead of theirs.
     pub departed_overlooked: Counter,
     /// TCP connections to a node port of a loopback address that were relayed.
     pub loopback_connections: Counter,

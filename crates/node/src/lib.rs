@@ -9,7 +9,8 @@
 //! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
 //! [`health`] (is the kernel in step), [`health_check`] (for load balancers), both over [`http`]; [`events`], [`machine`];
 //! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]; [`connections`], what is done
-//! about them beside the rules; [`loopback`], node ports at 127.0.0.1 and ::1; [`counters`], what is counted.
+//! about them beside the rules: [`departed`], endpoints that left without a word; [`loopback`], node ports at 127.0.0.1 and
+//! ::1; [`counters`], what is counted.
 //! [`proxy`] is kube-proxy's part of it alone, for nodes of a cluster that is somebody else's.
 
 pub mod addresses;
@@ -18,6 +19,7 @@ pub mod announce;
 pub mod config;
 pub mod connections;
 pub mod counters;
+pub mod departed;
 pub mod events;
 pub mod follow;
 pub mod health;

@@ -151,7 +151,7 @@ pub async fn keep<B: Backend + Send>(
             }
             changed
         });
-        done.iter().for_each(|report| connections.synced(report));
+        done.iter().for_each(|report| connections.synced(report, &mut dataplane));
         listeners.iter_mut().for_each(|listener| listener.synced(&done, dataplane.model()));
         if !retry {
             outside.programmed.send_replace(true);

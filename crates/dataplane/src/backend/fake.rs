@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use std::net::IpAddr;
 
-use nft::conntrack::Entry;
+use nft::conntrack::{Entry, Filter};
 use nft::{Batch, Data, Element, ObjectId, Operation, TableId, Value};
 
 use crate::backend::{CommitError, Culprit, FlowsError, Interference, Other, ReadError, WatchError};
@@ -146,6 +146,17 @@ impl crate::backend::Backend for Backend {
 
     fn others(&mut self) -> Result<Vec<Other>, ReadError> {
         Ok(self.others.clone())
+    }
+
+    fn flows(&mut self, filters: &[Filter], wanted: &dyn Fn(&Entry) -> bool) -> Result<Vec<Entry>, FlowsError> {
+        let matching = self.flows.iter().filter(|entry| filters.iter().any(|filter| filter.matches(entry)));
+        Ok(matching.filter(|entry| wanted(entry)).copied().collect())
+    }
+
+    fn end(&mut self, flows: &[Entry]) -> Result<usize, FlowsError> {
+        let before = self.flows.len();
+        self.flows.retain(|entry| !flows.contains(entry));
+        Ok(before - self.flows.len())
     }
 
     fn end_flows(&mut self, stale: &StaleFlows) -> Result<usize, FlowsError> {

@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nft::conntrack::{Entry, Filter};
 use nft::{Batch, Conntrack, DumpError, Family as TableFamily, Heard, Monitor, ObjectId, Operation, Socket, TableId};
 
 use crate::backend::interference::{IPTABLES_NAT, KUBE_PROXY_CHAIN, KUBE_PROXY_TABLE};
@@ -212,6 +213,18 @@ impl crate::backend::Backend for Backend {
         }
         others.sort_unstable();
         Ok(others)
+    }
+
+    fn flows(&mut self, filters: &[Filter], wanted: &dyn Fn(&Entry) -> bool) -> Result<Vec<Entry>, FlowsError> {
+        let mut found = Vec::new();
+        for filter in filters {
+            found.extend(self.conntrack.list_where(filter, wanted)?);
+        }
+        Ok(found)
+    }
+
+    fn end(&mut self, flows: &[Entry]) -> Result<usize, FlowsError> {
+        Ok(self.conntrack.delete_entries(flows)?)
     }
 
     fn end_flows(&mut self, stale: &StaleFlows) -> Result<usize, FlowsError> {

@@ -133,6 +133,9 @@ pub struct Service {
     pub affinity: Option<u32>,
     /// `healthCheckNodePort`.
     pub health_check_port: Option<NonZeroU16>,
+    /// Annotated `portolan.dev/reset-departed: "false"`: TCP connections to an endpoint that left without a word are left
+    /// alone.
+    pub keep_departed: bool,
     /// Labelled `service.kubernetes.io/service-proxy-name`: somebody else's Service, which gets no rules here.
     pub other_proxy: bool,
     /// Labelled `service.kubernetes.io/headless`: treated as headless, whatever its cluster IPs.
@@ -143,6 +146,9 @@ pub struct Service {
 
 /// The label of Services and slices that another proxy looks after.
 pub const LABEL_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+/// The annotation of a Service whose TCP connections are left alone when their endpoint leaves without a word, if its
+/// value is `false`.
+pub const ANNOTATION_RESET_DEPARTED: &str = "portolan.dev/reset-departed";
 /// The label of Services and slices that are headless.
 pub const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
 

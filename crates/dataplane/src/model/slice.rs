@@ -1,5 +1,6 @@
 //! EndpointSlices.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -137,6 +138,23 @@ impl StoredEndpoint {
 }
 
 impl StoredSlice {
+    /// The addresses of its endpoints, if it has a port of TCP and is for us.
+    pub(super) fn tcp_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let tcp = !self.ignored && self.ports.iter().any(|port| port.protocol == Protocol::Tcp);
+        self.endpoints.iter().filter(move |_| tcp).map(|endpoint| endpoint.address)
+    }
+
+    /// Those of them that are not so in what takes its place: they are gone, or so is a port.
+    pub(super) fn lost_to(&self, new: &StoredSlice) -> BTreeSet<IpAddr> {
+        let mut lost: BTreeSet<IpAddr> = self.tcp_addresses().collect();
+        if new.ports == self.ports {
+            for address in new.tcp_addresses() {
+                lost.remove(&address);
+            }
+        }
+        lost
+    }
+
     pub(super) fn new(name: NamespacedName, slice: EndpointSlice, names: &mut Interner) -> StoredSlice {
         let ignored = slice.other_proxy || slice.headless_label;
         let mut all = |given: &[Box<str>]| given.iter().map(|name| names.intern(name)).collect::<Box<[_]>>();

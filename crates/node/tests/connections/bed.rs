@@ -6,7 +6,8 @@ use std::num::NonZeroU16;
 use anyhow::Result;
 use dataplane::backend::nftables;
 use dataplane::model::{
-    EndpointSlice, IpMode, LoadBalancerAddress, Node, Protocol, Service, ServicePort, SliceEndpoint, SlicePort,
+    Conditions, EndpointSlice, IpMode, LoadBalancerAddress, Node, Protocol, Service, ServicePort, SliceEndpoint,
+    SlicePort,
 };
 use dataplane::{Config, Dataplane, Family, NamespacedName};
 use testbed::{Lab, Namespace};
@@ -157,6 +158,21 @@ pub fn set_endpoints(kernel: &mut Kernel, service_name: &str, protocol: Protocol
         let mut slice = EndpointSlice::new(name(service_name));
         slice.ports.push(SlicePort { name: "".into(), protocol, port: number(TARGET_PORT) });
         slice.endpoints = endpoints.iter().map(|address| SliceEndpoint::new(of(family, address))).collect();
+        kernel.model_mut().set_slice(name(&format!("{service_name}-{family}")), slice);
+    }
+}
+
+/// The same endpoints, all in one condition: ready, serving, terminating.
+pub fn set_conditions(kernel: &mut Kernel, service_name: &str, endpoints: &[&str], conditions: (bool, bool, bool)) {
+    let (ready, serving, terminating) = conditions;
+    for family in [Family::V4, Family::V6] {
+        let mut slice = EndpointSlice::new(name(service_name));
+        slice.ports.push(SlicePort { name: "".into(), protocol: Protocol::Tcp, port: number(TARGET_PORT) });
+        let endpoint = |address: &&str| SliceEndpoint {
+            conditions: Conditions { ready, serving, terminating },
+            ..SliceEndpoint::new(of(family, address))
+        };
+        slice.endpoints = endpoints.iter().map(endpoint).collect();
         kernel.model_mut().set_slice(name(&format!("{service_name}-{family}")), slice);
     }
 }

@@ -29,6 +29,23 @@ fn protocol_and_affinity_timeout_have_kubernetes_defaults() {
 }
 
 #[test]
+fn only_the_word_false_keeps_connections_to_departed_endpoints() {
+    for (annotations, kept) in [
+        (json!({ "portolan.dev/reset-departed": "false" }), true),
+        (json!({ "portolan.dev/reset-departed": "true" }), false),
+        (json!({ "portolan.dev/reset-departed": "" }), false),
+        (json!({ "example.org/other": "false" }), false),
+        (json!(null), false),
+    ] {
+        let object = json!({
+            "metadata": { "name": "web", "annotations": annotations },
+            "spec": { "type": "ClusterIP", "clusterIPs": ["10.96.0.7"], "ports": [{ "port": 80 }] }
+        });
+        assert_eq!(service(&serde_json::from_value(object).unwrap()).unwrap().keep_departed, kept, "{annotations}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_left_out_and_the_rest_stays() {
     let service = told(json!({
         "type": "ClusterIP", "clusterIPs": ["10.96.0.7", "no address"],
