@@ -46,10 +46,11 @@ pub(super) fn slots(held: &[Endpoint], mut wanted: Vec<Endpoint>) -> Vec<Endpoin
         wanted.shrink_to_fit();
         return wanted;
     }
-    let kept: Vec<Option<Endpoint>> = (0..wanted.len())
-        .map(|slot| held.get(slot).filter(|endpoint| wanted.binary_search(endpoint).is_ok()).copied())
-        .collect();
-    let placed: HashSet<Endpoint> = kept.iter().flatten().copied().collect();
+    // A dump may hold one endpoint twice, where somebody changed the rules: it keeps its first slot.
+    let mut placed = HashSet::new();
+    let mut keeps = |endpoint: &&Endpoint| wanted.binary_search(endpoint).is_ok() && placed.insert(**endpoint);
+    let kept: Vec<Option<Endpoint>> =
+        (0..wanted.len()).map(|slot| held.get(slot).filter(&mut keeps).copied()).collect();
     let mut others = wanted.into_iter().filter(|endpoint| !placed.contains(endpoint));
     kept.into_iter().filter_map(|kept| kept.or_else(|| others.next())).collect()
 }

@@ -37,6 +37,7 @@ fn endpoints_that_stay_keep_their_slots() {
     assert_eq!(slots(&all(&[3, 2, 1]), all(&[1, 2, 3])), all(&[3, 2, 1]));
     assert_eq!(slots(&all(&[1, 2]), all(&[])), all(&[]));
     assert_eq!(slots(&all(&[9, 8, 7, 1]), all(&[1, 2])), all(&[1, 2]));
+    assert_eq!(slots(&all(&[2, 2, 3]), all(&[1, 2, 3])), all(&[2, 1, 3]), "somebody wrote it twice");
 }
 
 fn service(address: &str) -> Service {

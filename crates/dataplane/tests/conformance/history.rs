@@ -75,7 +75,7 @@ const ENDPOINTS: [&str; 22] = [
 ];
 
 #[derive(Debug, Clone)]
-enum Step {
+pub enum Step {
     Service {
         name: u8,
         address: u8,
@@ -102,7 +102,7 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub fn step() -> impl Strategy<Value = Step> {
     let name = 0..4u8;
     prop_oneof![
         6 => (name.clone(), 1..5u8, 0..GIVEN.len())
@@ -139,14 +139,14 @@ fn node(kind: u8) -> Node {
 
 /// What has been said so far, to be said again to another model.
 #[derive(Default)]
-struct Said {
+pub struct Said {
     services: BTreeMap<NamespacedName, Service>,
     slices: BTreeMap<NamespacedName, EndpointSlice>,
     node: Option<Node>,
 }
 
 impl Said {
-    fn say(&mut self, step: &Step) {
+    pub fn say(&mut self, step: &Step) {
         let service = |name: &u8| NamespacedName::new("default", &format!("s{name}"));
         let slice = |name: &u8| NamespacedName::new("default", &format!("slice{name}"));
         match step {
@@ -176,7 +176,7 @@ impl Said {
     }
 
     /// Brings a model to what was said.
-    fn repeat(&self, model: &mut Model) {
+    pub fn repeat(&self, model: &mut Model) {
         let (services, slices) = model.known();
         services.iter().filter(|name| !self.services.contains_key(name)).for_each(|name| model.remove_service(name));
         slices.iter().filter(|name| !self.slices.contains_key(name)).for_each(|name| model.remove_slice(name));
@@ -186,19 +186,19 @@ impl Said {
     }
 }
 
-fn config(comments: bool, counters: bool) -> Config {
+pub fn config(comments: bool, counters: bool) -> Config {
     Config { families: vec![Family::V4, Family::V6], comments, counters, ..Config::default() }
 }
 
-fn in_memory(config: Config, ruleset: Ruleset) -> Dataplane<fake::Backend> {
+pub fn in_memory(config: Config, ruleset: Ruleset) -> Dataplane<fake::Backend> {
     Dataplane::new(fake::Backend::with_ruleset(config, ruleset), world::node())
 }
 
-fn failed(error: &dyn std::fmt::Debug) -> TestCaseError {
+pub fn failed(error: &dyn std::fmt::Debug) -> TestCaseError {
     TestCaseError::fail(format!("{error:?}"))
 }
 
-fn check_against_a_fresh_start(said: &Said, held: &Dataplane<fake::Backend>) -> Result<(), TestCaseError> {
+pub fn check_against_a_fresh_start(said: &Said, held: &Dataplane<fake::Backend>) -> Result<(), TestCaseError> {
     let (config, ruleset) = (held.backend().config().clone(), &held.backend().ruleset);
     let mut fresh = in_memory(config.clone(), Ruleset::new());
     said.repeat(fresh.model_mut());
