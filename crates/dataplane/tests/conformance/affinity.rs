@@ -141,3 +141,74 @@ fn a_policy_that_becomes_local_moves_clients_of_other_nodes_endpoints() -> anyho
     kernel.sync()?;
     Ok(())
 }
+
+/// An endpoint that is on its way out, or not ready, keeps no client while others are ready; the fall-back keeps them.
+#[test]
+fn an_endpoint_that_stops_serving_loses_its_clients() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("affinity-leaving")?;
+    for (last, mark) in [(1, "~"), (2, "!"), (3, "-")] {
+        let name = format!("s{last}");
+        set(kernel.model_mut(), &name, last, "affinity=10800", "a c");
+        kernel.sync()?;
+        let first = stays_with(&cluster, "p", TCP, last)?;
+        let other = if first == "a" { "c" } else { "a" };
+        set(kernel.model_mut(), &name, last, "affinity=10800", &format!("{first}{mark} {other}"));
+        kernel.sync()?;
+        assert_eq!(stays_with(&cluster, "p", TCP, last)?, other, "{first}{mark} keeps its client");
+        // Nobody is ready: both that leave serve, and the client stays where it is.
+        set(kernel.model_mut(), &name, last, "affinity=10800", &format!("{first}~ {other}~"));
+        kernel.sync()?;
+        assert_eq!(stays_with(&cluster, "p", TCP, last)?, other);
+    }
+    Ok(())
+}
+
+/// A client of one port is not known at the other, nor at that of another protocol.
+#[test]
+fn each_port_of_a_service_remembers_for_itself() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("affinity-ports")?;
+    let given = "affinity=60 named=a also=b:81/tcp also=c:80/udp";
+    set(kernel.model_mut(), "ports", 1, given, "[a=8080/tcp,b=8081/tcp,c=8080/udp] a b c");
+    kernel.sync()?;
+    let second = std::net::SocketAddr::new(vip(1).ip(), 81);
+    let met =
+        [stays_with(&cluster, "p", TCP, 1)?, server(&cluster, "p", TCP, second)?, server(&cluster, "p", UDP, vip(1))?];
+    assert_eq!(remembered(&cluster)?.len(), 3, "{met:?}");
+    for _ in 0..10 {
+        let again = [
+            server(&cluster, "p", TCP, vip(1))?,
+            server(&cluster, "p", TCP, second)?,
+            server(&cluster, "p", UDP, vip(1))?,
+        ];
+        assert_eq!(again, met);
+    }
+    // The ports' endpoints come and go each on their own.
+    set(kernel.model_mut(), "ports", 1, given, &format!("[a=8080/tcp,c=8080/udp] a b c / [b=8081/tcp] {}", met[1]));
+    kernel.sync()?;
+    assert_eq!(stays_with(&cluster, "p", TCP, 1)?, met[0]);
+    assert_eq!(server(&cluster, "p", TCP, second)?, met[1]);
+    Ok(())
+}
+
+#[test]
+fn affinity_holds_for_sctp() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("affinity-sctp")?;
+    if !cluster.node.run(testbed::sctp::is_tracked)? {
+        testbed::privilege::skip("this kernel does not track SCTP");
+        return Ok(());
+    }
+    set(kernel.model_mut(), "sctp", 1, "affinity=60 sctp", "a b c");
+    kernel.sync()?;
+    stays_with(&cluster, "p", testbed::sctp::SCTP, 1)?;
+    stays_with(&cluster, "out", testbed::sctp::SCTP, 1)?;
+    Ok(())
+}
