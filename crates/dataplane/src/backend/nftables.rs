@@ -83,7 +83,8 @@ impl Backend {
         Ok(())
     }
 
-    /// Takes the tables away, of both families, with all that is in them. Connections that they made go on.
+    /// Takes the tables away, of both families, with all that is in them. Connections that they made go on as long as
+    /// anybody's nat chain is left: with the last one the kernel stops translating.
     pub fn cleanup(&mut self) -> Result<(), CleanupError> {
         let mut batch = Batch::new();
         for listed in self.socket.tables()? {

@@ -18,6 +18,7 @@ mod refused;
 mod restart;
 mod row;
 mod scene;
+mod streams;
 mod tampering;
 mod windows;
 mod world;

@@ -31,7 +31,7 @@ const GROWING: [Row; 12] = [
     ("departed_flows_reset", "TCP connections that were reset because their endpoint was dead", |c| {
         &c.departed_flows_reset
     }),
-    ("departed_overlooked", "Addresses that left their Services and were not asked, as too many did at once", |c| {
+    ("departed_overlooked", "Addresses that left with so many others that all connections were looked through", |c| {
         &c.departed_overlooked
     }),
     ("loopback_connections", "TCP connections to node ports of loopback addresses", |c| &c.loopback_connections),
