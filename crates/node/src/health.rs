@@ -108,6 +108,14 @@ impl Health {
         (healthy, state.report(now, healthy, healthy, None))
     }
 
+    /// The answer of `/readyz`, which kube-proxy does not have: good from when the kernel was first told of everything, so
+    /// that whoever waits for it may take away what served before.
+    pub fn readyz(&self, now: Moment) -> (bool, String) {
+        let state = self.0.lock();
+        let (healthy, ready) = (state.is_healthy(now), !state.updated.is_empty());
+        (healthy && ready, state.report(now, healthy && ready, healthy, None))
+    }
+
     /// The answer of `/healthz`, which is also bad when the node is about to go, so that load balancers leave it.
     pub fn healthz(&self, now: Moment) -> (bool, String) {
         let state = self.0.lock();

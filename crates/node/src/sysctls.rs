@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 /// A setting could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +37,15 @@ pub fn set_tcp_be_liberal(liberal: bool) -> Result<(), SysctlError> {
     write("net/netfilter/nf_conntrack_tcp_be_liberal", if liberal { "1" } else { "0" })
 }
 
+/// Where the settings are. A container without privileges has `/proc/sys` read-only; it can be given the machine's
+/// `/proc/sys/net` at another place, `net` under the folder that this variable names.
+fn root() -> PathBuf {
+    std::env::var_os("PORTOLAN_PROC_SYS").map_or_else(|| PathBuf::from("/proc/sys"), PathBuf::from)
+}
+
 /// What is not so already is written: on a machine of its own, somebody may have good reasons for a read-only /proc/sys.
 pub(crate) fn write(name: &'static str, value: &str) -> Result<(), SysctlError> {
-    let path = format!("/proc/sys/{name}");
+    let path = root().join(name);
     if fs::read_to_string(&path).is_ok_and(|held| held.trim() == value) {
         return Ok(());
     }

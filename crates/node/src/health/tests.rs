@@ -65,3 +65,14 @@ fn a_node_that_goes_or_is_not_known_is_alive_but_not_healthy() {
     assert!(body.contains(r#""nodeEligible":false,"healthy":true"#), "{body}");
     assert!(health.livez(start).0);
 }
+
+#[test]
+fn ready_is_who_has_told_the_kernel_everything_once() {
+    let (health, start) = (Health::default(), start());
+    assert!(health.livez(start).0);
+    assert!(!health.readyz(start).0, "it is still starting");
+    health.updated(&[Family::V4], start);
+    assert!(health.readyz(start).0);
+    health.queued(|| start.steady);
+    assert!(!health.readyz(after(start, 60)).0, "something hangs");
+}

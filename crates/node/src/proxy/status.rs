@@ -1,5 +1,5 @@
-//! The two servers that kube-proxy has: health for everybody (`/healthz`, `/livez`), and metrics for the machine itself
-//! (`/metrics`, `/proxyMode`, `/healthz`), with `/metrics/services` of our own.
+//! The two servers that kube-proxy has: health for everybody (`/healthz`, `/livez`, and `/readyz` of our own), and
+//! metrics for the machine itself (`/metrics`, `/proxyMode`, `/healthz`), with `/metrics/services` of our own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -67,15 +67,21 @@ pub(super) fn health(health: Arc<Health>, metrics: Metrics) -> http::Responder {
         let answer = match request.uri.path() {
             "/healthz" => report(health.healthz(now), |code| metrics.healthz.get_or_create(&code).inc()),
             "/livez" => report(health.livez(now), |code| metrics.livez.get_or_create(&code).inc()),
+            "/readyz" => verdict(health.readyz(now)),
             _ => http::not_found(),
         };
         std::future::ready(answer).boxed()
     })
 }
 
-fn report((good, body): (bool, String), count: impl FnOnce(PerCode) -> u64) -> Answer {
+fn report(said: (bool, String), count: impl FnOnce(PerCode) -> u64) -> Answer {
+    let answer = verdict(said);
+    count(PerCode { code: answer.status().as_u16() });
+    answer
+}
+
+fn verdict((good, body): (bool, String)) -> Answer {
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    count(PerCode { code: status.as_u16() });
     http::answer(status, "application/json", body)
 }
 
