@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::compile::key::Key;
-use crate::route::{Decision, List, Masquerade, PortRoutes, Route};
+use crate::route::{Decision, Destination, List, Masquerade, PortRoutes, Route, ServiceRoutes};
 
 /// How a destination is served: a number in the kernel, and a chain for it. Its text is the chain's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +48,9 @@ pub struct Pick {
     pub(super) count: u32,
     /// Seconds for which a client stays with its endpoint.
     pub(super) affinity: Option<u32>,
+    /// With affinity: the address under which clients are remembered, where it is not the one that they asked. So a
+    /// client stays with its endpoint at whichever address of a Service's port it asks.
+    pub(super) home: Option<Destination>,
 }
 
 impl Pick {
@@ -59,11 +62,14 @@ impl Pick {
 
 impl Class {
     /// How a route is served.
-    pub(crate) fn of(route: &Route, port: &PortRoutes, affinity: Option<u32>) -> Class {
-        let key = Key::of(&route.destination);
+    pub(crate) fn of(route: &Route, port: &PortRoutes, service: &ServiceRoutes) -> Class {
+        let (key, affinity) = (Key::of(&route.destination), service.affinity);
+        let home = service.cluster_ips.first().filter(|_| affinity.is_some());
+        let home = home.map(|&address| Destination::Address { address, protocol: port.protocol, port: port.port });
+        let home = home.filter(|home| *home != route.destination);
         let pick = |list| {
             let count = u32::try_from(port.list(list).len()).unwrap_or(u32::MAX);
-            (count > 0).then_some(Pick { key, list, count, affinity })
+            (count > 0).then_some(Pick { key, list, count, affinity, home })
         };
         let action = match route.decision {
             Decision::Reject => Action::Reject(key),
@@ -110,9 +116,15 @@ impl fmt::Display for Pick {
             f.write_str("local-")?;
         }
         write!(f, "n{}", self.count)?;
-        match self.affinity {
-            Some(seconds) => write!(f, "-affinity-{seconds}"),
-            None => Ok(()),
+        if let Some(seconds) = self.affinity {
+            write!(f, "-affinity-{seconds}")?;
+        }
+        match self.home {
+            // Colons have a meaning where nft reads names.
+            Some(Destination::Address { address, protocol, port }) => {
+                write!(f, "-as-{}-{protocol}-{port}", address.to_string().replace(':', "_"))
+            }
+            _ => Ok(()),
         }
     }
 }

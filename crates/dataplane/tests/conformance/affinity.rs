@@ -212,3 +212,44 @@ fn affinity_holds_for_sctp() -> anyhow::Result<()> {
     stays_with(&cluster, "out", testbed::sctp::SCTP, 1)?;
     Ok(())
 }
+
+/// A client stays with its endpoint whichever of the port's addresses it asks.
+#[test]
+fn all_addresses_of_a_port_remember_together() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let cluster = Cluster::new("affinity-addresses")?;
+    for family in [dataplane::Family::V4, dataplane::Family::V6] {
+        let config = dataplane::Config { families: vec![family], ..dataplane::Config::default() };
+        for given in ["affinity=10800 np lb ext", "affinity=10800 np lb ext udp"] {
+            let row = scene::row(given, "a b c d e");
+            let row = if family == dataplane::Family::V6 { row.into_v6() } else { row };
+            let protocol = row.packet.protocol;
+            let mut kernel = cluster.dataplane(config.clone())?;
+            row.apply(kernel.model_mut());
+            kernel.sync()?;
+            let at = |text, port| {
+                let address = crate::world::ip(text);
+                let address = if family == dataplane::Family::V6 { crate::world::v6(address) } else { address };
+                std::net::SocketAddr::new(address, port)
+            };
+            let places = [
+                at(crate::world::VIP, crate::world::PORT),
+                at(crate::world::BALANCED, crate::world::PORT),
+                at(crate::world::EXTERNAL, crate::world::PORT),
+                at(crate::world::LOCAL[0], crate::world::NODE_PORT),
+            ];
+            // Each of them may be the first; five endpoints are not the same four times by chance for all three.
+            for (n, who) in ["p", "out", "out2"].into_iter().enumerate() {
+                let first = server(&cluster, who, protocol, places[n])?;
+                for place in places {
+                    assert_eq!(server(&cluster, who, protocol, place)?, first, "{who} at {place}");
+                }
+            }
+            // The next one begins anew, with other rules and other clients.
+            kernel.backend_mut().cleanup()?;
+        }
+    }
+    Ok(())
+}
