@@ -59,6 +59,24 @@ fn packets_arrive_and_every_source_is_who_it_was() {
 }
 
 #[test]
+fn both_families_are_served() {
+    let Some(world) = World::of_ipv6() else { return };
+    world.register();
+    let _agent = world.start_agent();
+    let _pod = TcpServer::start(&world.pods[1], "[fd00:2::2]:8080".parse().unwrap(), "pod-2").unwrap();
+    let service = world.service("six", json!({ "type": "NodePort" }));
+    world.slice_of_family("six", "IPv6", &[("fd00:2::2", NODE)]);
+    let vip = format!("[{}]:80", service["spec"]["clusterIP"].as_str().unwrap()).parse().unwrap();
+    world.wait("a Pod reaches the Service", || ask_tcp(&world.pods[0], vip).is_ok());
+    assert_eq!(ask_tcp(&world.pods[0], vip).unwrap().seen_as.ip().to_string(), "fd00:1::2");
+    let port: SocketAddr = format!("[2001:db8::10]:{}", service["spec"]["ports"][0]["nodePort"]).parse().unwrap();
+    let seen = ask_tcp(&world.outside, port).unwrap();
+    assert_eq!((seen.name.as_str(), seen.seen_as.ip().to_string().as_str()), ("pod-2", "fd00:2::1"));
+    let (_, text) = world.http(&world.outside, "192.0.2.10:10256", "/healthz").unwrap();
+    assert!(text.contains("\"IPv4\"") && text.contains("\"IPv6\""), "{text}");
+}
+
+#[test]
 fn a_restart_changes_nothing_and_cuts_no_connection() {
     let Some(mut world) = World::new() else { return };
     world.register();
@@ -156,7 +174,7 @@ fn a_health_check_node_port_says_how_many_endpoints_the_node_has() {
     assert!(text.ends_with(golden), "{text}");
     let local = format!("127.0.0.1:{port}");
     assert!(world.http(&world.node, &local, "/").is_none(), "only at the node's addresses");
-    world.delete("discovery.k8s.io/v1", "endpointslices", "default", "web-1");
+    world.delete("discovery.k8s.io/v1", "endpointslices", "default", "web-ipv4");
     world.wait("the node has none any more", || ask().is_some_and(|(status, _)| status == 503));
 
     world.delete("v1", "services", "default", "web");

@@ -5,7 +5,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
+
+use apiserver::pki::Authority;
 
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -60,12 +63,47 @@ pub struct World {
     pub outside: Namespace,
     pub client: Client,
     pub runtime: Runtime,
-    server: Option<Process>,
+    server: Option<Server>,
+}
+
+/// Who answers for the API.
+enum Server {
+    /// The binary.
+    Process(Process),
+    /// The API server alone, inside this process.
+    Inside(apiserver::Server),
 }
 
 impl World {
     /// A fresh one; `None` where the test cannot run, which has been said.
     pub fn new() -> Option<Self> {
+        Self::with(|_| Self::start_server())
+    }
+
+    /// As [`World::new`], with cluster IPs of IPv6: an API server without controllers, which `portolan server` has of
+    /// IPv4 alone.
+    pub fn of_ipv6() -> Option<Self> {
+        Self::with(|runtime| {
+            let folder = Path::new("/var/lib/server");
+            let authority = Arc::new(Authority::load_or_create(&folder.join("pki")).unwrap());
+            let address: SocketAddr = "192.0.2.1:6443".parse().unwrap();
+            let config = apiserver::Config {
+                store: store::Store::open(folder.join("objects.redb")).unwrap(),
+                authority: authority.clone(),
+                listen: vec![address],
+                advertise: address.ip(),
+                names: Vec::new(),
+                service_cidr: "fd00:96::/112".parse().unwrap(),
+                node_ports: 30_000..=32_767,
+                tokens: Vec::new(),
+            };
+            let server = runtime.block_on(apiserver::Server::start(config)).unwrap();
+            portolan::kubeconfig::write_admin(&authority, "six", address, Path::new(KUBECONFIG)).unwrap();
+            Server::Inside(server)
+        })
+    }
+
+    fn with(start: impl FnOnce(&Runtime) -> Server) -> Option<Self> {
         if testbed::skip_unless_root().is_some() {
             return None;
         }
@@ -77,34 +115,43 @@ impl World {
         node.add_address("eth0", format!("{NODE_ADDRESS}/24").parse().unwrap()).unwrap();
         node.add_address("eth0", "2001:db8::10/64".parse().unwrap()).unwrap();
         node.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
-        let leaf = |name: &str, address: &str, gateway: &str, length: u8| {
+        node.set_sysctl("net.ipv6.conf.all.forwarding", "1").unwrap();
+        let leaf = |number: u8, name: &str, address: &str, gateway: &str, length: u8| {
             let leaf = lab.namespace(name).unwrap();
             lab.veth((&node, name), (&leaf, "eth0")).unwrap();
             node.add_address(name, format!("{gateway}/{length}").parse().unwrap()).unwrap();
             leaf.add_address("eth0", format!("{address}/{length}").parse().unwrap()).unwrap();
             leaf.add_route("0.0.0.0/0".parse().unwrap(), gateway.parse().unwrap()).unwrap();
+            let gateway = format!("fd00:{number}::1");
+            node.add_address(name, format!("{gateway}/64").parse().unwrap()).unwrap();
+            leaf.add_address("eth0", format!("fd00:{number}::2/64").parse().unwrap()).unwrap();
+            leaf.add_route("::/0".parse().unwrap(), gateway.parse().unwrap()).unwrap();
             leaf
         };
-        let pods = [leaf("pod-1", PODS[0], "10.244.1.1", 30), leaf("pod-2", PODS[1], "10.244.1.5", 30)];
-        let outside = leaf("outside", "198.51.100.2", "198.51.100.1", 24);
+        let pods = [leaf(1, "pod-1", PODS[0], "10.244.1.1", 30), leaf(2, "pod-2", PODS[1], "10.244.1.5", 30)];
+        let outside = leaf(3, "outside", "198.51.100.2", "198.51.100.1", 24);
 
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let server = Self::start_server();
+        // Its threads are in the same namespaces as the one that makes it.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let server = start(&runtime);
         let client = runtime.block_on(client());
         let world = Self { node, pods, outside, client, runtime, server: Some(server) };
         world.wait("the server answers", || world.get("v1", "namespaces", "", "kube-system").is_some());
         Some(world)
     }
 
-    fn start_server() -> Process {
+    fn start_server() -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portolan"));
         command.args(["server", "--data-dir", "/var/lib/server", "--api-address", "192.0.2.1:6443"]);
-        Process::start(command)
+        Server::Process(Process::start(command))
     }
 
     /// Takes the API away.
     pub fn stop_server(&mut self) {
-        self.server.take().unwrap().end();
+        match self.server.take().unwrap() {
+            Server::Process(process) => process.end(),
+            Server::Inside(server) => drop(server),
+        }
     }
 
     /// Brings it back.
@@ -220,12 +267,17 @@ impl World {
         self.create("v1", "services", "default", json!({ "metadata": { "name": name }, "spec": spec }))
     }
 
-    /// Its slice, with an endpoint at each of these addresses, on these nodes.
+    /// Its slice, named after it, with an endpoint at each of these addresses, on these nodes.
     pub fn slice(&self, service: &str, endpoints: &[(&str, &str)]) {
+        self.slice_of_family(service, "IPv4", endpoints);
+    }
+
+    /// As [`World::slice`], of a family.
+    pub fn slice_of_family(&self, service: &str, family: &str, endpoints: &[(&str, &str)]) {
         let endpoint = |(address, node): &(&str, &str)| json!({ "addresses": [address], "nodeName": node });
         let slice = json!({
-            "metadata": { "name": format!("{service}-1"), "labels": { "kubernetes.io/service-name": service } },
-            "addressType": "IPv4",
+            "metadata": { "name": format!("{service}-{}", family.to_lowercase()), "labels": { "kubernetes.io/service-name": service } },
+            "addressType": family,
             "endpoints": endpoints.iter().map(endpoint).collect::<Vec<_>>(),
             "ports": [{ "port": 8080, "protocol": "TCP" }],
         });

@@ -92,7 +92,7 @@ async fn range(api: &Api) -> Result<(), BootstrapError> {
 }
 
 async fn service(api: &Api) -> Result<(), BootstrapError> {
-    let Some(address) = api.config.service_cidr.hosts().next() else { return Ok(()) };
+    let Some(address) = api.config.own_cluster_ip() else { return Ok(()) };
     let document = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {

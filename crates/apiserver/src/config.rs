@@ -30,3 +30,15 @@ pub struct Config {
     /// Bearer tokens that are known from the start.
     pub tokens: Vec<StaticToken>,
 }
+
+impl Config {
+    /// The API's own cluster IP: the first of the range. In IPv6 the range's own address comes before that, which is the
+    /// subnet's routers' (RFC 4291, 2.6.1).
+    pub(crate) fn own_cluster_ip(&self) -> Option<IpAddr> {
+        let mut hosts = self.service_cidr.hosts();
+        match self.service_cidr {
+            IpNet::V4(_) => hosts.next(),
+            IpNet::V6(_) => hosts.nth(1),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use dataplane::model::NamespacedName;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -62,10 +62,8 @@ pub async fn keep(client: Client, node: String, mut told: mpsc::Receiver<Told>, 
 async fn write(client: &Client, node: &str, told: &Told) -> Result<(), kube::Error> {
     let object = match &told.about {
         About::Service(name) => {
-            let services: Api<Service> = Api::namespaced(client.clone(), name.namespace());
-            // `kubectl describe` finds events by it.
-            let Some(service) = services.get_metadata_opt(name.name()).await? else { return Ok(()) };
-            reference("Service", Some(name.namespace()), name.name(), service.metadata.uid)
+            let Some(uid) = uid_of_service(client, name).await? else { return Ok(()) };
+            reference("Service", Some(name.namespace()), name.name(), Some(uid))
         }
         // As kubelet's, which are written before the object is known.
         About::Node => reference("Node", None, node, Some(node.to_owned())),
@@ -73,6 +71,18 @@ async fn write(client: &Client, node: &str, told: &Told) -> Result<(), kube::Err
     let event = event(node, object, told, Timestamp::now());
     let namespace = event.metadata.namespace.clone().unwrap_or_default();
     Api::<Event>::namespaced(client.clone(), &namespace).create(&PostParams::default(), &event).await.map(drop)
+}
+
+/// A Service's uid, by which `kubectl describe` finds its events; `None` when there is none. It is asked for by a list of
+/// one, as kube-proxy's role lets Services be listed and not be got.
+///
+/// # Errors
+/// When the server refuses, or does not answer.
+pub async fn uid_of_service(client: &Client, name: &NamespacedName) -> Result<Option<String>, kube::Error> {
+    let services: Api<Service> = Api::namespaced(client.clone(), name.namespace());
+    let only = ListParams::default().fields(&format!("metadata.name={}", name.name()));
+    let found = services.list_metadata(&only).await?;
+    Ok(found.items.into_iter().find_map(|service| service.metadata.uid))
 }
 
 fn reference(kind: &str, namespace: Option<&str>, name: &str, uid: Option<String>) -> ObjectReference {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dataplane::Problem;
 use dataplane::model::Reason;
-use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Service};
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
@@ -18,6 +18,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::uid_of_service;
 use crate::follow::reason;
 
 /// How long a problem stands before it is told.
@@ -74,10 +75,9 @@ async fn write(client: &Client, node: &str, problem: &Problem) {
 
 async fn create(client: &Client, node: &str, problem: &Problem) -> Result<(), kube::Error> {
     let namespace = problem.service.namespace();
-    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     // Without its number `kubectl describe` does not find the event.
-    let Some(service) = services.get_metadata_opt(problem.service.name()).await? else { return Ok(()) };
-    let event = event(node, problem, service.metadata.uid.unwrap_or_default(), Timestamp::now());
+    let Some(uid) = uid_of_service(client, &problem.service).await? else { return Ok(()) };
+    let event = event(node, problem, uid, Timestamp::now());
     let written = Api::<Event>::namespaced(client.clone(), namespace).create(&PostParams::default(), &event).await;
     match written {
         // Another node was first.
