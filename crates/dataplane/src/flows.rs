@@ -83,11 +83,6 @@ impl StaleFlows {
         self.destinations.is_empty()
     }
 
-    /// How many destinations there are.
-    pub fn len(&self) -> usize {
-        self.destinations.len()
-    }
-
     /// Which connections are to be looked at, all of them together.
     pub fn filters(&self) -> Vec<Filter> {
         let udp = Protocol::Udp.number();
@@ -102,36 +97,51 @@ impl StaleFlows {
 
     /// Whether a connection leads where nobody answers any more.
     pub fn is_stale(&self, entry: &Entry) -> bool {
-        let (Above::Ports { number, destination: port, .. }, Some((answering_port, _))) =
-            (entry.original.protocol, entry.reply.protocol.ports())
-        else {
-            return false;
-        };
-        let Some(port) = NonZeroU16::new(port) else { return false };
-        if number != Protocol::Udp.number() {
-            return false;
-        }
-        let (address, protocol) = (entry.original.destination, Protocol::Udp);
-        let node_port = Destination::NodePort { family: Family::of(address), protocol, port };
-        if address.is_loopback() {
-            // The relay answers for a node port, whether or not it finds anybody.
-            let relayed = self.relay.map(NonZeroU16::get) == Some(answering_port);
-            return match self.destinations.get(&node_port) {
-                Some(Some(_)) => self.relay.is_some() && !relayed,
-                Some(None) => relayed,
-                None => false,
-            };
-        }
-        let exact = self.destinations.get(&Destination::Address { address, protocol, port });
-        let serving = exact.or_else(|| {
-            // A connection to somebody else's port of the same number is none of ours.
-            let ours = entry.status.contains(Status::DST_NAT) || self.node_addresses.contains(&address);
-            self.destinations.get(&node_port).filter(|_| ours)
-        });
-        let answers =
-            |endpoint: &Endpoint| endpoint.address == entry.reply.source && endpoint.port.get() == answering_port;
-        serving.is_some_and(|serving| !serving.iter().flatten().any(answers))
+        let serving = |destination: &Destination| self.destinations.get(destination).map(Option::as_deref);
+        is_stale(entry, &self.node_addresses, self.relay, serving)
     }
+}
+
+/// UDP connections of these families.
+pub(crate) fn udp_filters(families: &[Family]) -> Vec<Filter> {
+    families.iter().map(|family| of_protocol(*family, Protocol::Udp.number())).collect()
+}
+
+/// Whether a UDP connection leads where nobody answers any more. `serving` says who answers for a destination:
+/// `Some(None)` if no Service has it any more, `None` if nobody asked about it.
+pub(crate) fn is_stale<'e>(
+    entry: &Entry,
+    node_addresses: &[IpAddr],
+    relay: Option<NonZeroU16>,
+    serving: impl Fn(&Destination) -> Option<Option<&'e [Endpoint]>>,
+) -> bool {
+    let (Above::Ports { number, destination: port, .. }, Some((answering_port, _))) =
+        (entry.original.protocol, entry.reply.protocol.ports())
+    else {
+        return false;
+    };
+    let Some(port) = NonZeroU16::new(port) else { return false };
+    if number != Protocol::Udp.number() {
+        return false;
+    }
+    let (address, protocol) = (entry.original.destination, Protocol::Udp);
+    let node_port = Destination::NodePort { family: Family::of(address), protocol, port };
+    if address.is_loopback() {
+        // The relay answers for a node port, whether or not it finds anybody.
+        let relayed = relay.map(NonZeroU16::get) == Some(answering_port);
+        return match serving(&node_port) {
+            Some(Some(_)) => relay.is_some() && !relayed,
+            Some(None) => relayed,
+            None => false,
+        };
+    }
+    let known = serving(&Destination::Address { address, protocol, port }).or_else(|| {
+        // A connection to somebody else's port of the same number is none of ours.
+        let ours = entry.status.contains(Status::DST_NAT) || node_addresses.contains(&address);
+        if ours { serving(&node_port) } else { None }
+    });
+    let answers = |endpoint: &Endpoint| endpoint.address == entry.reply.source && endpoint.port.get() == answering_port;
+    known.is_some_and(|known| !known.unwrap_or_default().iter().any(answers))
 }
 
 fn family(destination: &Destination) -> Family {

@@ -152,11 +152,9 @@ impl Planner {
         self.claims.owner(destination)
     }
 
-    /// Every UDP destination, with the endpoints that still answer.
-    pub(crate) fn udp(&self) -> impl Iterator<Item = (Destination, &[Endpoint])> {
-        let ports = self.services.values().flat_map(|service| &service.ports);
-        let udp = ports.filter(|port| port.protocol == Protocol::Udp);
-        udp.flat_map(|port| port.routes.iter().map(|route| (route.destination, &*port.serving)))
+    /// Whether any Service has UDP.
+    pub(crate) fn has_udp(&self) -> bool {
+        self.services.values().flat_map(|service| &service.ports).any(|port| port.protocol == Protocol::Udp)
     }
 
     /// Destinations that several Services claim, with the Services that do not get them.

@@ -1,5 +1,6 @@
 //! Connections that are looked through without any change of a Service.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -8,14 +9,14 @@ use nft::conntrack::Entry;
 
 use crate::backend::{Backend, FlowsError};
 use crate::dataplane::Dataplane;
-use crate::flows::{self, StaleFlows};
+use crate::flows;
 use crate::route::{Destination, has_left};
 
 /// What a look through all connections found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FlowsReport {
-    /// UDP destinations whose connections were looked at.
-    pub destinations: usize,
+    /// UDP connections, of whomever, that were looked at.
+    pub connections: usize,
     /// Connections that led where nobody serves, and were ended.
     pub ended: usize,
     /// How long it took.
@@ -25,19 +26,24 @@ pub struct FlowsReport {
 impl<B: Backend> Dataplane<B> {
     /// Holds the kernel to an invariant: no UDP connection to a Service leads to an endpoint that does not serve. Each
     /// change sees to its own connections; this finds what slipped through, such as a packet that was between two rules
-    /// when they changed, or an entry that another program made. One dump of all UDP connections; none if no Service
-    /// has UDP.
+    /// when they changed, or an entry that another program made. One dump of all UDP connections, whatever the number of
+    /// Services; none if no Service has UDP.
     ///
     /// # Errors
     /// When the kernel does not list or does not delete.
     pub fn check_flows(&mut self) -> Result<FlowsReport, FlowsError> {
         let start = Instant::now();
-        let mut stale = StaleFlows::new(self.model.node());
-        for (destination, serving) in self.planners.iter().flat_map(|planner| planner.udp()) {
-            stale.add(destination, Some(serving));
-        }
-        let ended = if stale.is_empty() { 0 } else { self.backend.end_flows(&stale)? };
-        Ok(FlowsReport { destinations: stale.len(), ended, duration: start.elapsed() })
+        let (node, planners, looked_at) = (self.model.node(), &self.planners, Cell::new(0));
+        let with_udp = planners.iter().filter(|planner| planner.has_udp());
+        let families: Vec<_> = with_udp.map(|planner| planner.compiler().family()).collect();
+        let serving = |destination: &Destination| planners.iter().find_map(|at| at.serving(destination)).map(Some);
+        let stale = |entry: &Entry| {
+            looked_at.set(looked_at.get() + 1);
+            flows::is_stale(entry, &node.addresses, node.loopback_relay, serving)
+        };
+        let found = self.backend.flows(&flows::udp_filters(&families), &stale)?;
+        let ended = self.end(&found)?;
+        Ok(FlowsReport { connections: looked_at.get(), ended, duration: start.elapsed() })
     }
 
     /// The addresses that left a slice with a TCP port since the last call; perhaps for another slice. Their

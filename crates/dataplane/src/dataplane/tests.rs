@@ -102,7 +102,7 @@ fn a_check_of_all_flows_ends_those_that_nobody_serves() {
     dataplane.sync().unwrap();
     dataplane.backend_mut().flows = vec![udp_entry([10, 96, 0, 2], [10, 244, 1, 9])];
     let report = dataplane.check_flows().unwrap();
-    assert_eq!((report.destinations, report.ended), (0, 0), "there is no UDP Service");
+    assert_eq!((report.connections, report.ended), (0, 0), "there is no UDP Service");
 
     let port = ServicePort { name: "".into(), protocol: Protocol::Udp, port: number(53), node_port: None };
     let cluster_ips = vec![IpAddr::from([10, 96, 0, 2])];
@@ -116,6 +116,6 @@ fn a_check_of_all_flows_ends_those_that_nobody_serves() {
     dataplane.backend_mut().flows = vec![udp_entry([10, 96, 0, 2], [10, 244, 1, 9]), good];
     assert_eq!(dataplane.sync().unwrap().flows_ended, 0, "nothing changed");
     let report = dataplane.check_flows().unwrap();
-    assert_eq!((report.destinations, report.ended), (1, 1));
+    assert_eq!((report.connections, report.ended), (2, 1));
     assert_eq!(dataplane.backend().flows, [good]);
 }

@@ -265,7 +265,7 @@ fn the_invariant_is_checked_without_a_change() -> anyhow::Result<()> {
     assert_eq!(stale.ask_until_answered()?, "c");
     other.backend_mut().cleanup()?;
     let report = kernel.check_flows()?;
-    assert_eq!((report.destinations, report.ended), (2, 1));
+    assert_eq!((report.connections, report.ended), (3, 1));
     assert_eq!(kernel.check_flows()?.ended, 0);
     kernel.forget();
     sync(&mut kernel)?;
