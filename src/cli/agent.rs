@@ -12,9 +12,10 @@ use node::proxy::options::{self, Bind, ConntrackOptions, LocalMode, Options};
 /// `portolan agent`
 #[derive(Debug, Clone, Default, Args)]
 #[command(
-    long_about = "Take kube-proxy's place on a node of any Kubernetes cluster: Services become rules of this machine's kernel \
-                  (nftables). Pods, DNS and load balancers stay whose they are. When it ends, the rules stay: connections go on.",
-    after_help = "What is said in three places: a flag wins over the file of --config, and the file over the defaults.\n\
+    after_help = "Services become rules of this machine's kernel (nftables). Pods, DNS and load balancers stay whose they are. When the\n\
+                  agent ends, the rules stay: connections go on.\n\
+                  \n\
+                  What is said in three places: a flag wins over the file of --config, and the file over the defaults.\n\
                   \n\
                   Changing over, on each node:\n  \
                     portolan agent --kubeconfig FILE --config FILE   beside or instead of kube-proxy\n  \
@@ -53,7 +54,8 @@ pub struct Agent {
     pub bind_address_hard_fail: Option<bool>,
 
     /// At which of the machine's addresses node ports answer: ranges with commas between them, or the words primary
-    /// (the addresses of the node's object) and all. Default: primary
+    /// (the addresses of the node's object) and all. Default: primary; all where the file of --config says the mode
+    /// iptables or ipvs
     #[arg(long, value_name = "RANGES", value_parser = parse_node_ports, help_heading = "Traffic")]
     pub nodeport_addresses: Option<NodePorts>,
     /// How traffic of Pods is told from others', which is masqueraded when it goes to a cluster IP: NodeCIDR (by the
@@ -124,7 +126,8 @@ impl Agent {
     pub fn options(&self) -> Options {
         Options {
             kubeconfig: self.kubeconfig.clone(),
-            node_name: self.node_name.as_ref().map(|name| name.trim().to_lowercase()),
+            // A variable of the environment that is empty says nothing.
+            node_name: self.node_name.as_ref().map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()),
             bind_address: self.bind_address,
             health: self.healthz_bind_address,
             metrics: self.metrics_bind_address,
