@@ -152,16 +152,16 @@ fn modules_side_by_side_do_not_import_each_other_in_circles() {
 
 /// The modules of its own crate that a file names.
 fn references(source: &Source, modules: &BTreeSet<&[String]>) -> Vec<Vec<String>> {
+    let code = source.lines.iter().filter(|l| !l.trim_start().starts_with("//"));
+    let text: String = code.map(|l| format!("{l}\n")).collect();
     let mut found = Vec::new();
-    for line in source.lines.iter().filter(|l| !l.trim_start().starts_with("//")) {
-        for (at, _) in line.match_indices("crate::").chain(line.match_indices("super::")) {
-            if line[..at].chars().last().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
-                continue;
-            }
-            let text: String =
-                line[at..].chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
+    for (at, _) in text.match_indices("crate::").chain(text.match_indices("super::")) {
+        if text[..at].chars().last().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
+            continue;
+        }
+        for path in paths(&text[at..]) {
             let mut base = source.module.clone();
-            let mut rest: Vec<&str> = text.split("::").filter(|s| !s.is_empty()).collect();
+            let mut rest: Vec<&str> = path.split("::").filter(|s| !s.is_empty()).collect();
             if rest.first() == Some(&"crate") {
                 base.clear();
                 rest.remove(0);
@@ -181,6 +181,34 @@ fn references(source: &Source, modules: &BTreeSet<&[String]>) -> Vec<Vec<String>
         }
     }
     found
+}
+
+/// The paths at the start of a text; several where it goes on in braces: `a::{b, c::{d, e}}` is `a::b`, `a::c::d`, `a::c::e`.
+fn paths(text: &str) -> Vec<String> {
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(text.len());
+    let (path, rest) = text.split_at(end);
+    if !path.ends_with("::") || !rest.starts_with('{') {
+        return vec![path.to_owned()];
+    }
+    let mut depth = 0;
+    let close = rest.find(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        depth == 0
+    });
+    let inner = &rest[1..close.unwrap_or(rest.len())];
+    let mut depth = 0;
+    let parts = inner.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    parts.flat_map(|part| paths(part.trim_start())).map(|inner| format!("{path}{inner}")).collect()
+}
+
+#[test]
+fn a_path_in_braces_is_several() {
+    assert_eq!(paths("crate::a::B;"), ["crate::a::B"]);
+    let nested = paths("crate::{\n    a::{B, c::D},\n    e,\n};");
+    assert_eq!(nested[..3], ["crate::a::B", "crate::a::c::D", "crate::e"]);
 }
 
 fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {

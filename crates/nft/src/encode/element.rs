@@ -7,7 +7,6 @@ use crate::expr::Expr;
 use crate::set::Set;
 use crate::userdata;
 use crate::value::Value;
-use crate::verdict::Verdict;
 use crate::wire::Writer;
 use crate::wire::number::{self, LIST_ELEM, data, element as number_of};
 
@@ -62,7 +61,7 @@ fn element(set: &Set, element: &Element, with_data: bool, w: &mut Writer) -> Res
         Some(Data::Value(bytes)) => {
             value(number_of::DATA, set, "data", bytes, set.data_len().unwrap_or_default(), w)?;
         }
-        Some(Data::Verdict(verdict)) => w.nest(number_of::DATA, |w| write_verdict(verdict, w)),
+        Some(Data::Verdict(verdict)) => w.nest(number_of::DATA, |w| expr::verdict(verdict, w)),
         Some(Data::Object(name)) => w.text(number_of::OBJREF, name),
     }
     if let Some(timeout) = timeout {
@@ -95,14 +94,4 @@ fn value(
     }
     w.nest(kind, |w| w.bytes(data::VALUE, exact));
     Ok(())
-}
-
-/// A verdict, as data of an element or of an immediate.
-pub(super) fn write_verdict(verdict: &Verdict, w: &mut Writer) {
-    w.nest(data::VERDICT, |w| {
-        w.u32(data::VERDICT_CODE, verdict.code() as u32);
-        if let Some(chain) = verdict.chain() {
-            w.text(data::VERDICT_CHAIN, chain);
-        }
-    });
 }

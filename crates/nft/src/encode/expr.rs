@@ -1,9 +1,9 @@
 //! Expressions as attributes.
 
-use super::element::write_verdict;
 use super::object::milliseconds;
 use crate::expr::{Expr, Lookup, Nat, NatFlags, Register, Reject};
 use crate::value::Value;
+use crate::verdict::Verdict;
 use crate::wire::Writer;
 use crate::wire::number::{LIST_ELEM, data, expr as number};
 
@@ -161,7 +161,7 @@ fn decides(expr: &Expr, w: &mut Writer) -> bool {
         }
         Expr::Verdict(verdict) => {
             w.u32(number::IMMEDIATE_DREG, VERDICT_REGISTER);
-            w.nest(number::IMMEDIATE_DATA, |w| write_verdict(verdict, w));
+            w.nest(number::IMMEDIATE_DATA, |w| self::verdict(verdict, w));
         }
         Expr::Lookup { set, key, result } => {
             w.text(number::LOOKUP_SET, set);
@@ -281,4 +281,14 @@ fn nat_flags(kind: u16, flags: NatFlags, ports: bool, w: &mut Writer) {
 fn reject(kind: u32, code: u8, w: &mut Writer) {
     w.u32(number::REJECT_TYPE, kind);
     w.u8(number::REJECT_CODE, code);
+}
+
+/// A verdict, as data of an element or of an immediate.
+pub(super) fn verdict(verdict: &Verdict, w: &mut Writer) {
+    w.nest(data::VERDICT, |w| {
+        w.u32(data::VERDICT_CODE, verdict.code() as u32);
+        if let Some(chain) = verdict.chain() {
+            w.text(data::VERDICT_CHAIN, chain);
+        }
+    });
 }
