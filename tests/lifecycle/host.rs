@@ -121,6 +121,13 @@ impl Host {
         found
     }
 
+    /// What `nft` says of a node's rules.
+    pub fn rules(&self, node: &str) -> String {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/portolan-{node}")).args(["nft", "list", "table", "ip", "portolan"]);
+        said("nft", &finish(command, "nft"))
+    }
+
     /// Everything of clusters that is there now, objects on disk apart.
     pub fn leftovers(&self) -> Vec<String> {
         let mut found = Vec::new();

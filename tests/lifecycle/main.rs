@@ -8,5 +8,6 @@ mod background;
 mod ends;
 mod loss;
 mod nodes;
+mod programmed;
 mod side_by_side;
 mod starts;

@@ -38,6 +38,7 @@ pub mod namespace;
 pub mod nodeipam;
 pub mod nodelifecycle;
 pub mod podgc;
+pub mod programmed;
 pub mod replicaset;
 pub mod rootca;
 pub mod scheduler;

@@ -15,7 +15,7 @@ use crate::events::Recorder;
 use crate::write::Writer;
 use crate::{
     deployment, endpoints, endpointslice, endpointslicemirroring, garbagecollector, loadbalancer, namespace, nodeipam,
-    nodelifecycle, podgc, replicaset, rootca, scheduler, serviceaccount,
+    nodelifecycle, podgc, programmed, replicaset, rootca, scheduler, serviceaccount,
 };
 
 /// How long the controllers may take to end.
@@ -33,7 +33,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     let recorder = Recorder::start(writer.clone(), stop.clone());
     let context = Arc::new(Context { caches: Caches::default(), writer, recorder, config, stop: stop.clone() });
 
-    let controllers: [BoxFuture<'static, ()>; 14] = [
+    let controllers: [BoxFuture<'static, ()>; 15] = [
         endpointslice::start(context.clone()),
         replicaset::start(context.clone()),
         scheduler::start(context.clone()),
@@ -47,6 +47,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
         endpoints::start(context.clone()),
         endpointslicemirroring::start(context.clone()),
         namespace::start(context.clone()),
+        programmed::start(context.clone()),
         garbagecollector::start(context.clone(), client.clone()),
     ];
 

@@ -178,6 +178,7 @@ impl<B: Backend> Dataplane<B> {
             conflicts,
             problems,
             refused,
+            quarantined: self.quarantine.all().filter_map(|id| Some(self.model.entry(id)?.name.clone())).collect(),
             mended,
             others: self.look_beside(),
             duration: start.elapsed(),

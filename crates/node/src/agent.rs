@@ -23,12 +23,13 @@ use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
 use crate::kubelet;
 use crate::neighbours::{self, Neighbours};
+use crate::programmed::Progress;
 use crate::register::{self, Readiness};
 use crate::resolver;
 use crate::routes::Routes;
 use crate::services::{self, Balanced, ForPods, Listener, Names, Outside};
 use crate::sysctls;
-use crate::{announce, events, lease, pods_of_node};
+use crate::{announce, events, lease, pods_of_node, programmed};
 
 /// How long to wait before a server that refused or did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -89,6 +90,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let (tell_addresses, addresses) = watch::channel(Addresses::new());
     let (tell_neighbours, neighbours) = watch::channel(Neighbours::default());
     let (tell_checks, checks) = watch::channel(Checks::new());
+    let (tell_held, held) = watch::channel(None);
     let (known, health) = (Arc::new(services::Known::default()), Arc::new(Health::default()));
     let listeners: Vec<Box<dyn Listener>> = vec![
         Box::new(Names(index)),
@@ -96,6 +98,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
         Box::new(ForPods { known: known.clone(), node: config.name.clone() }),
         Box::new(Pulse { health: health.clone(), families: vec![Family::V4] }),
         Box::new(HealthChecks::new(tell_checks)),
+        Box::new(Progress::new(tell_held)),
     ];
     serve_health_checks(&mut parts, &client, &config.name, (checks, health), &stop);
     let connections = Connections::start(&mut parts, node.clone(), Arc::default(), stop.clone());
@@ -109,6 +112,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     if !registered(&client, &config, &stop).await {
         return Ok(());
     }
+    parts.spawn(named("report", programmed::keep(client.clone(), config.name.clone(), held, stop.clone())));
     parts.spawn(named("lease", lease::keep(client.clone(), config.name.clone(), config.lease_renewal, stop.clone())));
     let part = tell_dataplane(config.clone(), neighbours.clone(), tell_node, stop.clone());
     parts.spawn(named("data plane", part));

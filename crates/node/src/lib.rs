@@ -7,7 +7,8 @@
 //! In reading order: [`agent`] puts it together. [`config`]; [`views`] (what is decoded of each object) and [`follow`]
 //! (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
 //! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
-//! [`health`] (is the kernel in step), [`health_check`] (for load balancers), both over [`http`]; [`events`], [`machine`];
+//! [`programmed`] (what the kernel holds), [`health`] (is it in step) and [`health_check`] (for load balancers), both over [`http`];
+//! [`events`], [`machine`];
 //! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]; [`connections`], what is done
 //! about them beside the rules: [`departed`], endpoints that left without a word; [`loopback`], node ports at 127.0.0.1 and
 //! ::1; [`counters`], what is counted.
@@ -32,6 +33,7 @@ pub mod loopback;
 pub mod machine;
 pub mod neighbours;
 pub mod pods_of_node;
+pub mod programmed;
 pub mod proxy;
 pub mod register;
 pub mod resolver;

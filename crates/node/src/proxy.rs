@@ -44,6 +44,7 @@ use crate::counters::Counters;
 use crate::events;
 use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
+use crate::programmed::{self, Progress};
 use crate::services::{self, Asked, Listener, Outside};
 
 /// How many events may wait to be written.
@@ -148,16 +149,20 @@ fn program(
     let (tell_node, node) = watch::channel(node);
     let (tell_checks, checks) = watch::channel(Checks::new());
     let (tell, told_events) = mpsc::channel(UNTOLD);
+    let (tell_held, held) = watch::channel(None);
     let listeners: Vec<Box<dyn Listener>> = vec![
         Box::new(Pulse { health: health.clone(), families: families.clone() }),
         Box::new(Figures::new(metrics.clone(), families)),
         Box::new(HealthChecks::new(tell_checks)),
         Box::new(Beside { metrics, tell: tell.clone(), held: Arc::default() }),
+        Box::new(Progress::new(tell_held)),
     ];
     let (tell_programmed, programmed) = watch::channel(false);
     if let Some(chosen) = config.conntrack {
         parts.spawn(named("conntrack", conntrack::set(chosen, programmed, stop.clone())));
     }
+    let part = programmed::keep(client.clone(), config.node_name.clone(), held, stop.clone());
+    parts.spawn(named("report", part));
     let part = events::keep(client.clone(), config.node_name.clone(), told_events, stop.clone());
     parts.spawn(named("events", part));
     let addresses = surroundings::node_port_addresses(node.clone());

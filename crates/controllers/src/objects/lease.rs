@@ -1,4 +1,4 @@
-//! A Lease: the sign of life of a node.
+//! A Lease: the sign of life of a node, or what its agent reports.
 
 use k8s_openapi::api::coordination::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -15,4 +15,6 @@ pub type Lease = View<v1::Lease, LeaseSpec>;
 pub struct LeaseSpec {
     /// When it was renewed last, by the clock of the one who renewed it.
     pub renew_time: Option<MicroTime>,
+    /// Who renews it.
+    pub holder_identity: Option<String>,
 }

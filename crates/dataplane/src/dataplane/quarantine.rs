@@ -31,6 +31,11 @@ impl Quarantine {
         self.services.contains_key(&id)
     }
 
+    /// All that it holds.
+    pub(super) fn all(&self) -> impl Iterator<Item = ServiceId> {
+        self.services.keys().copied()
+    }
+
     /// When the first is tried again.
     pub(super) fn due(&self) -> Option<Instant> {
         self.services.values().map(|wait| wait.until).min()

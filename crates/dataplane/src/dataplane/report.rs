@@ -27,6 +27,8 @@ pub struct SyncReport {
     pub problems: Vec<Problem>,
     /// Services that the kernel refused in this sync. All others are in step.
     pub refused: Vec<Refusal>,
+    /// All Services of which the kernel does not have the newest version, because it refused it now or earlier.
+    pub quarantined: Vec<NamespacedName>,
     /// What was done about changes that others made to the rules, if that was done.
     pub mended: Option<Mended>,
     /// Rules of other Service proxies, if it is not as it was at the last sync. The first sync tells those that it finds.
