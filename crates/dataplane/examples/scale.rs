@@ -1,12 +1,14 @@
 //! What a change costs, and what it all takes, at 1,000, 10,000 and 30,000 Services of three endpoints, and with one
 //! Service of 10,000 endpoints. Prints a table; as root, in a network namespace of its own:
 //!
-//! `cargo run --release -p dataplane --example scale [comments] [uncounted] [SERVICES]...`
+//! `cargo run --release -p dataplane --example scale [comments] [uncounted] [sticky] [SERVICES]...`
 //!
+//! `sticky`: Services with affinity and a node port, each of which has chains of its own.
 //! `connects` instead measures what counting costs a connection: many through one Service, with and without in turn.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dataplane::backend::nftables;
@@ -16,6 +18,8 @@ use dataplane::model::{
 use dataplane::{Config, Dataplane, NamespacedName, Node};
 
 const REPETITIONS: usize = 50;
+/// Whether Services have affinity and a node port.
+static STICKY: AtomicBool = AtomicBool::new(false);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (words, numbers): (Vec<String>, Vec<String>) =
@@ -24,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if has("connects") {
         return connects();
     }
+    STICKY.store(has("sticky"), Ordering::Relaxed);
     let config = Config { comments: has("comments"), counters: !has("uncounted"), ..Config::default() };
     let mut sizes: Vec<u32> = Vec::new();
     for number in numbers {
@@ -241,8 +246,11 @@ fn slice_name(n: u32) -> NamespacedName {
 
 fn service(n: u32) -> Service {
     let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 1, 0)) + n);
-    let port = ServicePort { name: "http".into(), protocol: Protocol::Tcp, port: NonZeroU16::MIN, node_port: None };
-    Service { cluster_ips: vec![IpAddr::V4(address)], ports: vec![port], ..Service::default() }
+    let sticky = STICKY.load(Ordering::Relaxed);
+    let node_port = u16::try_from(n).ok().and_then(|n| NonZeroU16::new(n.checked_add(1)?)).filter(|_| sticky);
+    let port = ServicePort { name: "http".into(), protocol: Protocol::Tcp, port: NonZeroU16::MIN, node_port };
+    let affinity = sticky.then_some(10_800);
+    Service { cluster_ips: vec![IpAddr::V4(address)], ports: vec![port], affinity, ..Service::default() }
 }
 
 fn slice(n: u32, endpoints: u32, generation: u32) -> EndpointSlice {
