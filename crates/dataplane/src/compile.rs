@@ -39,8 +39,7 @@
 //! - **Everything is decided in nat chains**, rejections too (the kernel can since 5.9). They see the first packet of a
 //!   connection only: packets of established connections, of whomever, pass no rule of ours.
 //! - **Affinity** is one dynamic map from client and destination to the *name* of an endpoint, a number made of its
-//!   address and port (`endpoint_id`). Clients of a node port or a balanced address are remembered under the cluster IP
-//!   of the same Service: for that, each such port has a chain of its own. A second map says which endpoint has that name now: when it is gone, its
+//!   address and port (`endpoint_id`). A second map says which endpoint has that name now: when it is gone, its
 //!   clients' entries lead nowhere and a new choice is made.
 //! - **Masquerade keeps off node ports.** The kernel's own choice is any port from 1024 on, node ports too: then answers
 //!   that come late, when the connection is forgotten, are new connections to somebody's Service (kubernetes#139276).

@@ -197,8 +197,7 @@ pub struct ServiceRoutes {
     pub hairpins: Vec<IpAddr>,
     /// Who is let in by routes that are `firewalled`. Sorted.
     pub sources: Vec<IpNet>,
-    /// Seconds for which a client stays with its endpoint after its last connection: with one for each port, whichever
-    /// of the port's addresses it asks.
+    /// Seconds for which a client stays with its endpoint after its last connection.
     pub affinity: Option<u32>,
     /// One a port.
     pub ports: Vec<PortRoutes>,

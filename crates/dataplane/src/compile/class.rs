@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::compile::key::Key;
-use crate::route::{Decision, Destination, List, Masquerade, PortRoutes, Route, ServiceRoutes};
+use crate::route::{Decision, List, Masquerade, PortRoutes, Route};
 
 /// How a destination is served: a number in the kernel, and a chain for it. Its text is the chain's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,9 +48,6 @@ pub struct Pick {
     pub(super) count: u32,
     /// Seconds for which a client stays with its endpoint.
     pub(super) affinity: Option<u32>,
-    /// With affinity: the address under which clients are remembered, where it is not the one that they asked. So a
-    /// client stays with its endpoint at whichever address of a Service's port it asks.
-    pub(super) home: Option<Destination>,
 }
 
 impl Pick {
@@ -62,14 +59,11 @@ impl Pick {
 
 impl Class {
     /// How a route is served.
-    pub(crate) fn of(route: &Route, port: &PortRoutes, service: &ServiceRoutes) -> Class {
-        let (key, affinity) = (Key::of(&route.destination), service.affinity);
-        let home = service.cluster_ips.first().filter(|_| affinity.is_some());
-        let home = home.map(|&address| Destination::Address { address, protocol: port.protocol, port: port.port });
-        let home = home.filter(|home| *home != route.destination);
+    pub(crate) fn of(route: &Route, port: &PortRoutes, affinity: Option<u32>) -> Class {
+        let key = Key::of(&route.destination);
         let pick = |list| {
             let count = u32::try_from(port.list(list).len()).unwrap_or(u32::MAX);
-            (count > 0).then_some(Pick { key, list, count, affinity, home })
+            (count > 0).then_some(Pick { key, list, count, affinity })
         };
         let action = match route.decision {
             Decision::Reject => Action::Reject(key),
@@ -116,15 +110,9 @@ impl fmt::Display for Pick {
             f.write_str("local-")?;
         }
         write!(f, "n{}", self.count)?;
-        if let Some(seconds) = self.affinity {
-            write!(f, "-affinity-{seconds}")?;
-        }
-        match self.home {
-            // Colons have a meaning where nft reads names.
-            Some(Destination::Address { address, protocol, port }) => {
-                write!(f, "-as-{}-{protocol}-{port}", address.to_string().replace(':', "_"))
-            }
-            _ => Ok(()),
+        match self.affinity {
+            Some(seconds) => write!(f, "-affinity-{seconds}"),
+            None => Ok(()),
         }
     }
 }

@@ -70,7 +70,6 @@ impl Pick {
             (Key::NodePort, List::Local) => "a node port's of this node",
         };
         let affinity = self.affinity.map(|seconds| format!("; a client stays for {seconds} s")).unwrap_or_default();
-        let home = self.home.map(|home| format!(", known as at {home}")).unwrap_or_default();
-        format!("one of {} endpoints: {of}{affinity}{home}", self.count).into()
+        format!("one of {} endpoints: {of}{affinity}", self.count).into()
     }
 }

@@ -34,17 +34,9 @@ impl Compiler {
         self.load(fields, rule)
     }
 
-    /// Loads client and destination from the first register on; `home` in the place of the packet's own destination.
-    pub(super) fn load_client(&self, home: Option<Destination>, rule: &mut Vec<Expr>) {
-        let Some(Destination::Address { address, protocol, port }) = home else {
-            self.load(&[self.source(), self.destination(), Field::L4proto, Field::ThDport], rule);
-            return;
-        };
-        let behind = self.load(&[self.source()], rule);
-        let words = self.address_words();
-        rule.push(Expr::Immediate { dreg: behind, value: Value::new().ip(address) });
-        rule.push(Expr::Immediate { dreg: behind.plus(words), value: Value::bytes(&[protocol.number()]) });
-        rule.push(Expr::Immediate { dreg: behind.plus(words + 1), value: Value::bytes(&port.get().to_be_bytes()) });
+    /// Loads client and destination from the first register on.
+    pub(super) fn load_client(&self, rule: &mut Vec<Expr>) {
+        self.load(&[self.source(), self.destination(), Field::L4proto, Field::ThDport], rule);
     }
 
     fn load(&self, fields: &[Field], rule: &mut Vec<Expr>) -> Register {

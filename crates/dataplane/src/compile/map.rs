@@ -28,7 +28,7 @@ pub enum Map {
     NodePortAffinitySlots,
     /// Protocol, node port and id to endpoint.
     NodePortAffinityEndpoints,
-    /// Client, cluster IP, protocol and port to the id of the endpoint with which it stays. Filled by packets.
+    /// Client, address, protocol and port to the id of the endpoint with which it stays. Filled by packets.
     Affinity,
     /// Who may use a firewalled destination: address, protocol, port, source.
     Sources,

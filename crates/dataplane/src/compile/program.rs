@@ -333,11 +333,11 @@ impl Compiler {
     /// clients be full, a choice that is not remembered.
     fn pick_with_affinity(&self, pick: &Pick, timeout: Duration) -> Vec<Vec<Expr>> {
         let mut known = Vec::new();
-        self.load_client(pick.home, &mut known);
+        self.load_client(&mut known);
         known.push(lookup(Map::Affinity, Lookup::Value(SCRATCH)));
         known.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
         let endpoint = self.load_endpoint_of_scratch(pick, &mut known);
-        known.extend(self.remember(pick, DynsetOp::Update, timeout));
+        known.extend(self.remember(DynsetOp::Update, timeout));
         known.extend(clear_scratch());
         known.push(self.dnat(endpoint));
 
@@ -345,8 +345,8 @@ impl Compiler {
         self.choose_into_scratch(pick, &mut new);
         let endpoint = self.load_endpoint_of_scratch(pick, &mut new);
         // What is known of the client leads to an endpoint that is gone; an update would keep it.
-        new.extend(self.remember(pick, DynsetOp::Delete, timeout));
-        new.extend(self.remember(pick, DynsetOp::Update, timeout));
+        new.extend(self.remember(DynsetOp::Delete, timeout));
+        new.extend(self.remember(DynsetOp::Update, timeout));
         new.extend(clear_scratch());
         new.push(self.dnat(endpoint));
 
@@ -389,9 +389,9 @@ impl Compiler {
         Register::R0.plus(2 * self.address_words() + 2)
     }
 
-    fn remember(&self, pick: &Pick, op: DynsetOp, timeout: Duration) -> Vec<Expr> {
+    fn remember(&self, op: DynsetOp, timeout: Duration) -> Vec<Expr> {
         let mut exprs = Vec::new();
-        self.load_client(pick.home, &mut exprs);
+        self.load_client(&mut exprs);
         exprs.push(load_scratch(SCRATCH));
         let (set, timeout) = (Map::Affinity.name().into(), (op == DynsetOp::Update).then_some(timeout));
         exprs.push(Expr::Dynset { set, op, key: Register::R0, data: Some(SCRATCH), timeout, exprs: Vec::new() });

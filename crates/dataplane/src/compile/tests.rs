@@ -7,15 +7,14 @@ use nft::{Element, Role};
 use super::elements::endpoint_id;
 use super::intervals::{everything, intervals, loopback};
 use super::*;
-use crate::model::Protocol;
-use crate::route::{Destination, Endpoint, List, Masquerade};
+use crate::route::{Endpoint, List, Masquerade};
 
 fn compiler(family: Family) -> Compiler {
     Compiler::new(&Config::default(), family)
 }
 
 fn pick(list: List, count: u32, affinity: Option<u32>) -> Pick {
-    Pick { key: key::Key::Address, list, count, affinity, home: None }
+    Pick { key: key::Key::Address, list, count, affinity }
 }
 
 fn text(chains: &[(nft::Chain, Vec<nft::Rule>)]) -> String {
@@ -101,17 +100,10 @@ fn names_of_classes_are_unique() {
     let mut chains = std::collections::HashMap::new();
     let keys = [key::Key::Address, key::Key::NodePort];
     let affinities = [None, Some(1), Some(10)];
-    let home = |address: &str, port| Destination::Address {
-        address: address.parse().unwrap(),
-        protocol: Protocol::Tcp,
-        port: NonZeroU16::new(port).unwrap(),
-    };
-    let homes = [None, Some(home("10.96.0.1", 80)), Some(home("10.96.0.1", 8)), Some(home("fd00::1", 80))];
-    let cases = affinities.into_iter().flat_map(|affinity| homes.map(|home| (affinity, home)));
     for key in keys {
-        for (affinity, home) in cases.clone() {
+        for affinity in affinities {
             for count in [1, 2, 11] {
-                let pick = |list| Pick { key, list, count, affinity, home: affinity.and(home) };
+                let pick = |list| Pick { key, list, count, affinity };
                 let (cluster, local) = (pick(List::Cluster), pick(List::Local));
                 let mut actions = vec![
                     Action::Reject(key),
