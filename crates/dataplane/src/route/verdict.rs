@@ -1,6 +1,6 @@
 //! What becomes of a packet, read off the routes: for `explain`, and as the first of the conformance table's judges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -77,6 +77,8 @@ pub struct Table {
     family: Family,
     node: Node,
     services: Vec<ServiceRoutes>,
+    /// Of all Services: an address that one of them has on this node is there for the others too.
+    hairpins: BTreeSet<IpAddr>,
     /// Indexes of Service, port and route.
     by_destination: BTreeMap<Destination, (usize, usize, usize)>,
 }
@@ -98,7 +100,8 @@ impl Table {
                 }
             }
         }
-        Table { family, node: model.node().clone(), services, by_destination }
+        let hairpins = services.iter().flat_map(|service| service.hairpins.iter().copied()).collect();
+        Table { family, node: model.node().clone(), services, hairpins, by_destination }
     }
 
     /// What becomes of a packet. `is_local` knows the machine's own addresses.
@@ -164,26 +167,28 @@ impl Table {
                     Masquerade::FromOutside => !from_pod,
                     Masquerade::Always => true,
                 };
-                forward(service, port.list(to), masquerade, packet, is_local)
+                forward(&self.hairpins, port.list(to), masquerade, packet, is_local)
             }
-            Decision::BySource if from_pod => forward(service, &port.cluster, false, packet, is_local),
-            Decision::BySource if is_local(packet.source) => forward(service, &port.cluster, true, packet, is_local),
+            Decision::BySource if from_pod => forward(&self.hairpins, &port.cluster, false, packet, is_local),
+            Decision::BySource if is_local(packet.source) => {
+                forward(&self.hairpins, &port.cluster, true, packet, is_local)
+            }
             Decision::BySource if port.local.is_empty() => Verdict::Drop,
-            Decision::BySource => forward(service, &port.local, false, packet, is_local),
+            Decision::BySource => forward(&self.hairpins, &port.local, false, packet, is_local),
         }
     }
 }
 
 /// Only what leaves the machine can be masqueraded: what came in and goes to one of its own processes does not.
 fn forward(
-    service: &ServiceRoutes,
+    hairpins: &BTreeSet<IpAddr>,
     list: &[Endpoint],
     masquerade: bool,
     packet: &Packet,
     is_local: impl Fn(IpAddr) -> bool,
 ) -> Verdict {
     let choice = |endpoint: &Endpoint| {
-        let hairpin = endpoint.address == packet.source && service.hairpins.contains(&packet.source);
+        let hairpin = endpoint.address == packet.source && hairpins.contains(&packet.source);
         let leaves = packet.made_here || !is_local(endpoint.address);
         Choice { endpoint: *endpoint, masquerade: leaves && (masquerade || hairpin) }
     };
