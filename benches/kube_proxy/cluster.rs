@@ -208,7 +208,10 @@ impl Cluster {
                 let request = request("PATCH", &format!("{SLICES}/many-{n}-0"), Some(&patch));
                 let client = client.clone();
                 tasks.spawn(async move { client.request_text(request).await.expect("a slice is changed") });
-                while tasks.len() >= CONNECTIONS || (tasks.len() > 1 && tasks.try_join_next().is_some()) {
+                while tasks.try_join_next().is_some() {
+                    changed += 1;
+                }
+                while tasks.len() >= CONNECTIONS {
                     tasks.join_next().await;
                     changed += 1;
                 }
