@@ -89,13 +89,14 @@ impl<'a> Measured<'a> {
         self.put(Row::Pss, Figure::Value(pss));
     }
 
-    /// Connecting to the last Service beside connecting to an endpoint, by turns. It is nobody's endpoint: between one of
-    /// the Service's own and the client, a connection through the VIP could meet what is left of a direct one.
+    /// Connecting to a Service beside connecting to an endpoint, by turns. Neither is in the other's way, nor in that of
+    /// what was tried before: the endpoint is nobody's, and the Service not the one that was waited for. What conntrack
+    /// remembers of attempts from before there were rules would lead connections from the same port astray.
     pub fn connect(&mut self) {
-        let last = self.cluster.services() - 1;
+        let name = Name::Many(self.cluster.services().saturating_sub(2));
         let direct = std::net::SocketAddrV4::new(endpoint(DIRECT), crate::lab::CLOSING_PORT);
         let cap = self.cap;
-        let (mut direct, mut vip) = self.client(|| probe::connects(direct, Name::Many(last).vip(), CONNECTS, cap));
+        let (mut direct, mut vip) = self.client(|| probe::connects(direct, name.vip(), CONNECTS, cap));
         if direct.len() + vip.len() < 2 * CONNECTS {
             println!("  of {CONNECTS} connections each, {} and {} were answered in time", direct.len(), vip.len());
         }
