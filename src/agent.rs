@@ -5,7 +5,7 @@ mod cleanup;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -39,7 +39,8 @@ pub async fn run(args: Agent) -> Result<()> {
     }
     let options = args.options().or(said);
     preflight::has_nf_tables()?;
-    let client = client(&args, options.kubeconfig.as_ref()).await?;
+    let said = if args.kubeconfig.is_some() { "--kubeconfig" } else { "clientConnection.kubeconfig of --config," };
+    let client = client(options.kubeconfig.as_deref().map(|path| (said, path))).await?;
     let node_name = node_command::name_or_hostname(options.node_name.clone(), "--node-name")?;
     node::proxy::run(options.settle(node_name), client, ends.token()).await.context("the agent cannot go on")
 }
@@ -70,14 +71,10 @@ fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// A client by the kubeconfig that was named, or by what the surroundings say.
-async fn client(args: &Agent, kubeconfig: Option<&PathBuf>) -> Result<kube::Client> {
+/// A client by the kubeconfig that was named, and by what; or by what the surroundings say.
+pub(crate) async fn client(kubeconfig: Option<(&str, &Path)>) -> Result<kube::Client> {
     let config = match kubeconfig {
-        Some(path) => read_kubeconfig(path).await.map_err(|error| {
-            let said = match &args.kubeconfig {
-                Some(_) => "--kubeconfig".to_owned(),
-                None => "clientConnection.kubeconfig of --config,".to_owned(),
-            };
+        Some((said, path)) => read_kubeconfig(path).await.map_err(|error| {
             let why = one_line(&error);
             Refusal::new(format!("{said} {}: {why}; give a kubeconfig of the cluster", path.display()))
         })?,

@@ -40,6 +40,8 @@ pub enum Command {
     Node(Node),
     /// Take kube-proxy's place on a node of any Kubernetes cluster.
     Agent(Box<Agent>),
+    /// Say of each Service of any Kubernetes cluster whether every node's agent has programmed it.
+    Controller(Controller),
     /// Load, list and remove the images that Pods run.
     Image(Image),
     /// End a node of a running cluster without a word, as a power cut would.
@@ -51,6 +53,18 @@ pub enum Command {
         /// For which shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// `portolan controller`
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Once in a cluster whose nodes run `portolan agent`. Each Service then has a condition that can be waited for:\n  \
+                  kubectl wait --for=condition=portolan.dev/Programmed service/NAME"
+)]
+pub struct Controller {
+    /// How to reach the API server, and as whom. Default: $KUBECONFIG, else the service account of the Pod that it runs in.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Ranges and addresses of a cluster.

@@ -1,13 +1,14 @@
 //! The wiring of the rooms into one binary; one file a subcommand.
 //!
 //! In reading order: [`cli`] (the flags), [`layout`] (where everything of a cluster is), [`up`] and [`down`],
-//! [`server`] (the control plane) and [`node_command`] (a node), [`agent`] (kube-proxy's part of it alone), [`image`]; beside them what they stand on:
+//! [`server`] (the control plane) and [`node_command`] (a node), [`agent`] (kube-proxy's part of it alone) and [`controller`] (beside it), [`image`]; beside them what they stand on:
 //! [`data_dir`] (whose objects lie where), [`run_dir`] (what runs), [`network`], [`netns`], [`process`], [`preflight`], [`kubeconfig`],
 //! [`manifest`], [`control`], [`ends`], [`memory`], [`refusal`], [`stdio`].
 
 pub mod agent;
 pub mod cli;
 pub mod control;
+pub mod controller;
 pub mod data_dir;
 pub mod down;
 pub mod ends;
@@ -129,6 +130,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             Command::Server(args) => server::run(args).await,
             Command::Node(args) => node_command::run(args).await,
             Command::Agent(args) => agent::run(*args).await,
+            Command::Controller(args) => controller::run(args).await,
             Command::Image(args) => image::run(args).await,
             Command::StopNode(args) => up::ask(&args, Request::StopNode { node: args.node.clone() }).await,
             Command::StartNode(args) => up::ask(&args, Request::StartNode { node: args.node.clone() }).await,

@@ -17,6 +17,8 @@ use crate::write::Written;
 
 /// The label of a slice that names its Service.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// Where nodes' leases are, and what their agents report.
+pub const NODE_LEASES: &str = "kube-node-lease";
 /// The name of the ConfigMap that holds the cluster's root certificate, in every namespace.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
 
@@ -63,6 +65,21 @@ impl Caches {
         follow(&self.deployments, client, everything.clone(), tasks, stop);
         follow(&self.service_accounts, client, everything, tasks, stop);
         follow(&self.root_cas, client, root_cas, tasks, stop);
+    }
+
+    /// Begins to watch what [`programmed`](crate::programmed) reads, and nothing else.
+    pub fn watch_programmed(&self, client: &Client, tasks: &TaskTracker, stop: &CancellationToken) {
+        let everything = watcher::Config::default();
+        let leases = Api::namespaced(client.clone(), NODE_LEASES);
+        tasks.spawn(reflect::run(leases, everything.clone(), self.leases.clone(), stop.clone()));
+        follow(&self.nodes, client, everything.clone(), tasks, stop);
+        follow(&self.services, client, everything.clone(), tasks, stop);
+        follow(&self.slices, client, everything, tasks, stop);
+    }
+
+    /// Waits until what [`Caches::watch_programmed`] watches is complete for the first time.
+    pub async fn synced_programmed(&self) {
+        tokio::join!(self.nodes.synced(), self.leases.synced(), self.services.synced(), self.slices.synced());
     }
 
     /// Lets go of all handlers, when the controllers have ended.

@@ -47,7 +47,7 @@ pub mod serviceaccount;
 mod run;
 
 pub use config::Config;
-pub use run::run;
+pub use run::{run, run_beside};
 
 #[cfg(test)]
 mod world;

@@ -62,10 +62,37 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
             stop.cancelled().await;
         }
     }
+    end(&tasks, &context).await;
+    Ok(())
+}
+
+/// Runs what a cluster that has Kubernetes' own controllers lacks ([`programmed`]), until `stop`. Two of these may run
+/// at a time.
+pub async fn run_beside(client: Client, stop: CancellationToken) {
+    let stop = stop.child_token();
+    let _guard = stop.clone().drop_guard();
+    let tasks = TaskTracker::new();
+    let writer = Writer::new(client.clone());
+    let recorder = Recorder::start(writer.clone(), stop.clone());
+    let caches = Caches::default();
+    let context = Arc::new(Context { caches, writer, recorder, config: Config::default(), stop: stop.clone() });
+    let programmed = programmed::start(context.clone());
+    context.caches.watch_programmed(&client, &tasks, &stop);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = context.caches.synced_programmed() => {
+            tasks.spawn(programmed);
+            stop.cancelled().await;
+        }
+    }
+    end(&tasks, &context).await;
+}
+
+/// Waits until all tasks have heard that it is over.
+async fn end(tasks: &TaskTracker, context: &Context) {
     tasks.close();
     if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
         tracing::warn!("the controllers did not end in time");
     }
     context.caches.close();
-    Ok(())
 }

@@ -13,7 +13,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::watch;
@@ -158,20 +158,22 @@ async fn write(client: &Client, node: &str, held: &Held) -> Result<(), kube::Err
         Err(kube::Error::Api(status)) if status.is_not_found() => {}
         Err(error) => return Err(error),
     }
-    // It goes with its node.
-    let owner = Api::<Node>::all(client.clone()).get(node).await?;
-    let owner = OwnerReference {
+    // It goes with its node, which is asked for by a list of one: agents may list nodes and not get them.
+    let only = ListParams::default().fields(&format!("metadata.name={node}"));
+    let nodes = Api::<Node>::all(client.clone()).list_metadata(&only).await?;
+    let owner = |uid| OwnerReference {
         api_version: "v1".to_owned(),
         kind: "Node".to_owned(),
         name: node.to_owned(),
-        uid: owner.metadata.uid.unwrap_or_default(),
+        uid,
         ..OwnerReference::default()
     };
+    let owners = nodes.items.into_iter().filter_map(|node| node.metadata.uid).map(owner).collect();
     let lease = Lease {
         metadata: ObjectMeta {
             name: Some(name),
             annotations: Some(held.annotations()),
-            owner_references: Some(vec![owner]),
+            owner_references: Some(owners),
             ..ObjectMeta::default()
         },
         spec: Some(LeaseSpec { holder_identity: Some(node.to_owned()), renew_time: Some(now), ..LeaseSpec::default() }),

@@ -46,7 +46,10 @@ fn answer(method: &Method, path: &str, query: &str, body: &[u8], events: &Mutex<
         (&Method::GET, "/apis/discovery.k8s.io/v1/endpointslices") => {
             Some(list(json!([slice("good", "10.244.9.1"), slice("bad", "fd00::1")])))
         }
-        (&Method::GET, "/api/v1/namespaces/shop/services/bad") => Some(service("bad", "10.96.0.2")),
+        (&Method::GET, "/api/v1/namespaces/shop/services") => {
+            assert_eq!(query, "&fieldSelector=metadata.name%3Dbad");
+            Some(list(json!([service("bad", "10.96.0.2")])))
+        }
         (&Method::POST, "/api/v1/namespaces/shop/events") => {
             let event: Value = serde_json::from_slice(body).unwrap();
             events.lock().unwrap().push(event.clone());

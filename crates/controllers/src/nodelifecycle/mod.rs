@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::cache::{Delta, Index};
+use crate::caches::NODE_LEASES;
 use crate::change::{NODES, Note, Reference};
 use crate::context::Context;
 use crate::objects::{Meta, Node};
@@ -19,8 +20,6 @@ use crate::queue::{Outcome, Queue, work};
 use crate::write::WriteError;
 use plan::Snapshot;
 
-/// Where the Leases of nodes are.
-pub const LEASES: &str = "kube-node-lease";
 const COMPONENT: &str = "node-controller";
 const WORKERS: usize = 16;
 
@@ -50,7 +49,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     let (add, health, grace) = (queue.clone(), state.clone(), context.config.node_grace);
     context.caches.leases.on_change(move |delta| {
         let renewed = delta.old.map(|old| &old.spec.renew_time) != delta.new.map(|new| &new.spec.renew_time);
-        if delta.latest.namespace() == LEASES && delta.new.is_some() && renewed {
+        if delta.latest.namespace() == NODE_LEASES && delta.new.is_some() && renewed {
             hear(&health, &add, delta.latest.name(), grace);
         }
     });
