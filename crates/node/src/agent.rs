@@ -95,7 +95,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let listeners: Vec<Box<dyn Listener>> = vec![
         Box::new(Names(index)),
         Box::new(Balanced::new(tell_addresses)),
-        Box::new(ForPods { known: known.clone(), node: config.name.clone() }),
+        Box::new(ForPods::new(known.clone(), config.name.clone())),
         Box::new(Pulse { health: health.clone(), families: vec![Family::V4] }),
         Box::new(HealthChecks::new(tell_checks)),
         Box::new(Progress::new(tell_held)),

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use dataplane::model;
+use dataplane::model::{self, Model};
+use dataplane::{SyncError, SyncReport};
 use parking_lot::RwLock;
 use pods::sources::{ServiceAddress, ServicePort};
 use tokio::sync::watch;
@@ -14,17 +16,41 @@ use super::listener::Listener;
 use crate::follow::ObjectKey;
 use crate::views;
 
+/// What it takes the kernels of the other nodes to be told what this node's kernel was told.
+const OTHERS: Duration = Duration::from_millis(500);
+
 /// What is known, shared between the loop that follows Services and the Pods' runtime.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Known {
     addresses: RwLock<BTreeMap<String, BTreeMap<String, ServiceAddress>>>,
-    /// Of each slice with ready endpoints on this node, their addresses.
-    rotation: watch::Sender<BTreeMap<ObjectKey, BTreeSet<IpAddr>>>,
+    rotation: watch::Sender<Rotation>,
 }
 
-impl Default for Known {
-    fn default() -> Self {
-        Self { addresses: RwLock::default(), rotation: watch::Sender::new(BTreeMap::new()) }
+/// Which of this node's endpoints are given new connections.
+#[derive(Debug, Default)]
+struct Rotation {
+    /// Of each slice with ready endpoints on this node, their addresses.
+    ready: BTreeMap<ObjectKey, BTreeSet<IpAddr>>,
+    /// Those that were ready not long ago, and when they ceased to be.
+    left: BTreeMap<IpAddr, Instant>,
+}
+
+impl Rotation {
+    fn has(&self, address: &IpAddr) -> bool {
+        self.ready.values().any(|ready| ready.contains(address))
+    }
+
+    /// Whether something changed.
+    fn set(&mut self, slice: &ObjectKey, ready: BTreeSet<IpAddr>, now: Instant) -> bool {
+        let old = self.ready.remove(slice).unwrap_or_default();
+        let changed = old != ready;
+        if !ready.is_empty() {
+            self.ready.insert(slice.clone(), ready);
+        }
+        self.left.retain(|_, since| now.duration_since(*since) < OTHERS);
+        let left: Vec<IpAddr> = old.into_iter().filter(|address| !self.has(address)).collect();
+        self.left.extend(left.into_iter().map(|address| (address, now)));
+        changed
     }
 }
 
@@ -37,12 +63,19 @@ impl Known {
         own.chain(api.cloned()).collect()
     }
 
-    /// Waits until no slice says any more that the Pod of this address is ready: no node gives it new connections then,
-    /// but for those that have not heard yet.
+    /// Waits until no slice says any more that the Pod of this address is ready, this node's kernel has heard of it, and
+    /// the others had the time to: no node gives it new connections then. The slice may have changed before this is
+    /// asked, for the Pod's deletion is what changes it.
     pub async fn out_of_rotation(&self, address: IpAddr) {
         let mut rotation = self.rotation.subscribe();
         // The sender lives as long as this does, so that waiting cannot fail.
-        let _ = rotation.wait_for(|slices| !slices.values().any(|ready| ready.contains(&address))).await;
+        let left = match rotation.wait_for(|rotation| !rotation.has(&address)).await {
+            Ok(rotation) => rotation.left.get(&address).copied(),
+            Err(_) => None,
+        };
+        if let Some(since) = left {
+            tokio::time::sleep_until((since + OTHERS).into()).await;
+        }
     }
 
     fn set_service(&self, key: &ObjectKey, service: &views::Service) {
@@ -72,30 +105,31 @@ impl Known {
         }
     }
 
-    fn set_slice(&self, key: &ObjectKey, slice: &model::EndpointSlice, node: &str) {
-        let here = slice.endpoints.iter().filter(|e| e.conditions.ready && e.node.as_deref() == Some(node));
-        let ready: BTreeSet<IpAddr> = here.map(|e| e.address).collect();
-        self.rotation.send_if_modified(|slices| {
-            if ready.is_empty() {
-                slices.remove(key).is_some()
-            } else {
-                slices.insert(key.clone(), ready.clone()).as_ref() != Some(&ready)
-            }
-        });
+    fn set_ready(&self, slice: &ObjectKey, ready: BTreeSet<IpAddr>) {
+        self.rotation.send_if_modified(|rotation| rotation.set(slice, ready, Instant::now()));
     }
+}
 
-    fn remove_slice(&self, key: &ObjectKey) {
-        self.rotation.send_if_modified(|slices| slices.remove(key).is_some());
-    }
+/// A slice's ready endpoints on a node.
+fn ready_on(node: &str, slice: &model::EndpointSlice) -> BTreeSet<IpAddr> {
+    let here = slice.endpoints.iter().filter(|e| e.conditions.ready && e.node.as_deref() == Some(node));
+    here.map(|e| e.address).collect()
 }
 
 /// Keeps what Pods may know true.
 #[derive(Debug)]
 pub struct ForPods {
-    /// What is known.
-    pub known: Arc<Known>,
-    /// The node's own name.
-    pub node: String,
+    known: Arc<Known>,
+    node: String,
+    /// Of each slice that changed since the kernel was told last, the ready endpoints here.
+    untold: BTreeMap<ObjectKey, BTreeSet<IpAddr>>,
+}
+
+impl ForPods {
+    /// For the Pods of the node of this name.
+    pub fn new(known: Arc<Known>, node: String) -> Self {
+        Self { known, node, untold: BTreeMap::new() }
+    }
 }
 
 impl Listener for ForPods {
@@ -108,14 +142,20 @@ impl Listener for ForPods {
     }
 
     fn set_slice(&mut self, key: &ObjectKey, _: &views::EndpointSlice, traffic: Option<&model::EndpointSlice>) {
-        match traffic {
-            Some(traffic) => self.known.set_slice(key, traffic, &self.node),
-            None => self.known.remove_slice(key),
-        }
+        let ready = traffic.map(|slice| ready_on(&self.node, slice)).unwrap_or_default();
+        self.untold.insert(key.clone(), ready);
     }
 
     fn remove_slice(&mut self, key: &ObjectKey) {
-        self.known.remove_slice(key);
+        self.untold.insert(key.clone(), BTreeSet::new());
+    }
+
+    fn synced(&mut self, done: &Result<SyncReport, SyncError>, _: &Model) {
+        if done.is_ok() {
+            for (slice, ready) in std::mem::take(&mut self.untold) {
+                self.known.set_ready(&slice, ready);
+            }
+        }
     }
 }
 
@@ -135,20 +175,30 @@ mod tests {
         slice
     }
 
-    #[test]
-    fn a_pod_is_out_of_rotation_when_no_slice_calls_it_ready() {
-        let known = Known::default();
+    #[tokio::test]
+    async fn a_pod_is_out_of_rotation_when_no_slice_calls_it_ready_and_all_have_heard() {
+        let known = Arc::new(Known::default());
+        let mut listener = ForPods::new(known.clone(), "here".to_owned());
         let address: IpAddr = "10.244.0.7".parse().unwrap();
         let out = |known: &Known| known.out_of_rotation(address).now_or_never().is_some();
+        let view = views::EndpointSlice::default();
         let (one, two) = (("shop".to_owned(), "one".to_owned()), ("shop".to_owned(), "two".to_owned()));
         assert!(out(&known), "nobody knows it");
-        known.set_slice(&one, &slice("10.244.0.7", "here", true), "here");
-        known.set_slice(&two, &slice("10.244.0.7", "here", true), "here");
+        listener.set_slice(&one, &view, Some(&slice("10.244.0.7", "here", true)));
+        listener.set_slice(&two, &view, Some(&slice("10.244.0.7", "here", true)));
+        listener.synced(&Ok(SyncReport::default()), &Model::default());
         assert!(!out(&known));
-        known.set_slice(&one, &slice("10.244.0.7", "here", false), "here");
+        listener.set_slice(&one, &view, Some(&slice("10.244.0.7", "here", false)));
+        listener.synced(&Ok(SyncReport::default()), &Model::default());
         assert!(!out(&known), "another slice still has it");
-        known.remove_slice(&two);
-        assert!(out(&known));
+        listener.remove_slice(&two);
+        assert!(
+            tokio::time::timeout(OTHERS, known.out_of_rotation(address)).await.is_err(),
+            "the kernel has not heard"
+        );
+        listener.synced(&Ok(SyncReport::default()), &Model::default());
+        assert!(!out(&known), "the other nodes may not have heard");
+        known.out_of_rotation(address).await;
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -34,8 +33,6 @@ const EMPTY: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(2);
 /// The longest that a Pod which is deleted is waited for to be out of rotation before it is asked to end.
 const ROTATION: Duration = Duration::from_secs(2);
-/// What it takes the other nodes to hear of it after this one has.
-const OTHERS: Duration = Duration::from_millis(100);
 /// A hook that is not bounded by anything else.
 const HOOK: Duration = Duration::from_secs(120);
 
@@ -205,15 +202,12 @@ impl Work {
     }
 }
 
-/// Waits until a Pod is out of rotation, on the other nodes too, if it was in rotation before.
+/// Waits until a Pod is out of rotation.
 async fn leave_rotation(host: &Host, address: IpAddr, patience: Duration) {
-    let mut leaving = host.sources.out_of_rotation(address);
-    if (&mut leaving).now_or_never().is_some() {
-        return;
-    }
+    let leaving = host.sources.out_of_rotation(address);
     // One that stays in rotation all the same (publishNotReadyAddresses) ends as Kubernetes ends it.
-    if tokio::time::timeout(ROTATION.min(patience), leaving).await.is_ok() {
-        tokio::time::sleep(OTHERS.min(patience)).await;
+    if tokio::time::timeout(ROTATION.min(patience), leaving).await.is_err() {
+        tracing::debug!(%address, "a Pod that ends is still in rotation");
     }
 }
 
