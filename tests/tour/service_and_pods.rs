@@ -22,9 +22,11 @@ fn with_my_service(flags: &[&str]) -> Option<(Cluster, String)> {
     Some((cluster, address))
 }
 
+/// The Pods that are not on their way out.
 fn pods(cluster: &Cluster) -> Vec<String> {
     let pods = cluster.get(&["pods", "-l", "app=MyApp"]);
-    pods["items"].as_array().unwrap().iter().map(|p| p["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    let stay = pods["items"].as_array().unwrap().iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null());
+    stay.map(|p| p["metadata"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
