@@ -4,7 +4,7 @@
 //! What it must know beside Services and slices it reads from the API: the node's own object ([`own_node`]) and the
 //! ranges of cluster IPs ([`service_ranges`]). Nothing is programmed before both are known: after a restart, what the
 //! kernel holds is compared with the whole truth. What is chosen is said in kube-proxy's words ([`options`]), on the
-//! command line or in kube-proxy's own [`file`]. What it does is counted ([`figures`] into [`metrics`]) and can be
+//! command line or in kube-proxy's own [`mod@file`]. What it does is counted ([`figures`] into [`metrics`]) and can be
 //! asked for ([`status`]), as kube-proxy can.
 
 mod beside;

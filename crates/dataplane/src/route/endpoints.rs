@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use crate::model::{Conditions, Entry, Family, Node, Protocol, StoredEndpoint};
 use crate::route::Endpoint;
 
-/// The most endpoints that one list of a port has. 100,000 take the kernel a quarter of a second at first; each change
-/// of one of them costs a look at all.
+/// The most endpoints that one list of a port has: each change of one of them costs a look at all.
 pub const MOST_ENDPOINTS: usize = 200_000;
 
 /// The endpoints of one Service port in one family.
