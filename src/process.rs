@@ -1,6 +1,7 @@
 //! Processes that a cluster started, told apart from strangers that got the same number later.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -96,8 +97,8 @@ impl ProcessId {
     }
 }
 
-/// The processes of `portolan node` that run in a pinned network namespace, whether anybody wrote them down or not: an
-/// `up` can be killed between starting a node and writing so.
+/// The processes of `portolan node` that run in a pinned network namespace or are about to enter it, whether anybody
+/// wrote them down or not: an `up` can be killed between starting a node and writing so.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
@@ -107,9 +108,11 @@ pub fn nodes_in(pin: &Path) -> Result<Vec<ProcessId>> {
     for entry in fs::read_dir("/proc").context("cannot read /proc")? {
         let Ok(entry) = entry else { continue };
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        // Where a process sees other files, the same path is another cluster's.
+        let sees = |path: &Path| entry.path().join("root").join(path.strip_prefix("/").unwrap_or(path));
         // A process that ends meanwhile is in no namespace any more.
-        if netns::identity(&entry.path().join("ns/net")) == Some(namespace)
-            && is_node(&entry.path())
+        if is_node_of(&entry.path(), pin)
+            && [entry.path().join("ns/net"), sees(pin)].iter().any(|at| netns::identity(at) == Some(namespace))
             && let Ok(process) = ProcessId::of(pid)
         {
             found.push(process);
@@ -118,10 +121,12 @@ pub fn nodes_in(pin: &Path) -> Result<Vec<ProcessId>> {
     Ok(found)
 }
 
-fn is_node(process: &Path) -> bool {
+/// Whether a process was started as a node that enters this namespace.
+fn is_node_of(process: &Path, pin: &Path) -> bool {
     let line = fs::read(process.join("cmdline")).unwrap_or_default();
     let arguments: Vec<&[u8]> = line.split(|b| *b == 0).collect();
-    arguments.get(1) == Some(&b"node".as_slice()) && arguments.contains(&b"--netns".as_slice())
+    let enters = [b"--netns".as_slice(), pin.as_os_str().as_bytes()];
+    arguments.get(1) == Some(&b"node".as_slice()) && arguments.windows(2).any(|pair| *pair == enters)
 }
 
 /// When the process of this number was started; `None` where none runs.

@@ -54,11 +54,17 @@ async fn tear_down(layout: &Layout, run_dir: &RunDir) -> Result<()> {
 /// When the kernel refuses.
 pub async fn end_node(layout: &Layout, run_dir: &RunDir, node: &NodePlace, signal: Signal) -> Result<()> {
     let file = run_dir.node(&node.name);
-    let mut processes: BTreeSet<ProcessId> = nodes_in(&netns::path(&node.netns))?.into_iter().collect();
-    processes.extend(ProcessId::read(&file)?);
-    for process in processes {
-        if !process.end(signal, PATIENCE).await {
-            bail!("the process {} of {} does not end", process.pid(), node.name);
+    let mut processes: BTreeSet<ProcessId> = ProcessId::read(&file)?.into_iter().collect();
+    // Until none is found: one may be on its way, from an `up` that was killed while it started it.
+    loop {
+        processes.extend(nodes_in(&netns::path(&node.netns))?);
+        if processes.is_empty() {
+            break;
+        }
+        for process in std::mem::take(&mut processes) {
+            if !process.end(signal, PATIENCE).await {
+                bail!("the process {} of {} does not end", process.pid(), node.name);
+            }
         }
     }
     match std::fs::remove_file(&file) {

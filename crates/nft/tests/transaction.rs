@@ -60,6 +60,8 @@ fn ten_thousand_elements_are_one_transaction() {
             Some(Data::Value(value)) => u32::from_ne_bytes(value.as_slice().try_into().unwrap()),
             other => panic!("{other:?}"),
         });
+        // A dump holds an element twice when the kernel makes the set's table larger meanwhile.
+        found.dedup();
         assert_eq!(found, elements);
     });
 }
