@@ -4,7 +4,7 @@
 #![expect(clippy::expect_used, reason = "a benchmark says by a panic what it could not do")]
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -79,7 +79,10 @@ fn memory(when: &str) {
         let own = fs::read_link(path.join("ns/mnt")).ok() == fs::read_link("/proc/self/ns/mnt").ok();
         let what = match words.get(1) {
             Some(&"up") if own => "server".to_owned(),
-            Some(&"node") if own => words.get(3).copied().unwrap_or("node").to_owned(),
+            Some(&"node") if own => {
+                let name = words.iter().skip_while(|word| **word != "--name").nth(1);
+                name.copied().unwrap_or("node").to_owned()
+            }
             _ => continue,
         };
         let status = fs::read_to_string(path.join("status")).unwrap_or_default();
@@ -214,7 +217,9 @@ fn connect(address: SocketAddr) -> f64 {
     let started = Instant::now();
     let stream = TcpStream::connect(address).expect("a connection");
     let time = started.elapsed().as_secs_f64() * 1e6;
-    drop(stream);
+    // The server ends it, and so keeps pace: its queue of connections that nobody accepted yet stays short.
+    stream.shutdown(Shutdown::Write).expect("a connection that is open");
+    std::io::copy(&mut &stream, &mut std::io::sink()).expect("a connection that ends");
     time
 }
 

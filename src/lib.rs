@@ -123,6 +123,13 @@ fn start(cli: Cli) -> anyhow::Result<()> {
         memory::return_freed_at_once();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let stays = matches!(
+        cli.command,
+        Command::Up(_) | Command::Server(_) | Command::Node(_) | Command::Agent(_) | Command::Controller(_)
+    );
+    if stays {
+        runtime.spawn(memory::let_go_of_code_after_start());
+    }
     let done = runtime.block_on(async {
         match cli.command {
             Command::Up(args) => up::run(args, &cli.log).await,

@@ -1,4 +1,8 @@
-//! How much the allocator keeps of what nobody needs any more.
+//! How much the allocator keeps of what nobody needs any more, and how much of the program is held that only ran at its
+//! start.
+
+use std::fs;
+use std::time::Duration;
 
 use libmimalloc_sys::{mi_option_set, mi_option_t};
 
@@ -14,6 +18,51 @@ const PURGE_DELAY: mi_option_t = 15;
 pub fn return_freed_at_once() {
     // SAFETY: it writes one integer of the allocator's own settings, atomically.
     unsafe { mi_option_set(PURGE_DELAY, 0) }
+}
+
+/// When the code that only a start needs is let go: soon, and once more when a large cluster was read too.
+const AFTER_START: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
+
+/// Lets go of the program's own code twice after its start. What still runs comes back from the page cache as it runs;
+/// the rest, such as reading flags, making keys or the first lists, was half of what a quiet node had.
+pub async fn let_go_of_code_after_start() {
+    for wait in AFTER_START {
+        tokio::time::sleep(wait).await;
+        if let Err(error) = let_go_of_code() {
+            tracing::debug!(%error, "the program's code stays in memory");
+            return;
+        }
+    }
+}
+
+/// Unmaps the pages of the program's own code (`MADV_DONTNEED`), which the kernel maps again as they run.
+///
+/// # Errors
+/// When the kernel does not tell the mappings, or refuses.
+fn let_go_of_code() -> std::io::Result<()> {
+    let program = fs::read_link("/proc/self/exe")?;
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    for (start, end) in maps.lines().filter_map(|line| code(line, &program.to_string_lossy())) {
+        // SAFETY: the mapping is the program's file, private and never written to, so that its pages have no content
+        // of their own: what is read or run there next is read from the file again (madvise(2)).
+        let done = unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+        if done != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// The start of a mapping and what follows its end, if it is the program's code: `START-END r-xp OFFSET DEVICE INODE PATH`
+/// (proc_pid_maps(5)).
+fn code(line: &str, program: &str) -> Option<(usize, usize)> {
+    let mut fields = line.split_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    if fields.next()? != "r-xp" || line.split_whitespace().nth(5)? != program {
+        return None;
+    }
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    Some((address(start)?, address(end)?))
 }
 
 #[cfg(test)]

@@ -31,3 +31,13 @@ fn what_is_freed_is_not_resident_any_more() {
     let given_back = held.saturating_sub(resident());
     assert!(given_back > BLOCK * BLOCKS / 2, "{given_back} bytes went back, of {}", BLOCK * BLOCKS);
 }
+
+#[test]
+fn only_the_programs_own_code_is_code() {
+    let line = |permissions: &str, path: &str| format!("5500-5600 {permissions} 00001000 fe:00 42      {path}");
+    assert_eq!(super::code(&line("r-xp", "/bin/portolan"), "/bin/portolan"), Some((0x5500, 0x5600)));
+    for (permissions, path) in [("r--p", "/bin/portolan"), ("rw-p", "/bin/portolan"), ("r-xp", "/lib/libc.so.6")] {
+        assert_eq!(super::code(&line(permissions, path), "/bin/portolan"), None);
+    }
+    assert_eq!(super::code("7f00-7f01 r-xp 00000000 00:00 0", "/bin/portolan"), None);
+}

@@ -154,13 +154,22 @@ fn commands_that_act_on_a_cluster_at_the_same_time_are_told_of_each_other() {
     let has_it = || fs::read_to_string(lock).is_ok_and(|t| t.contains(&format!("\"pid\":{pid}")));
     testbed::wait_until(SOON, "down has the cluster", has_it).unwrap();
     let busy = format!("the cluster portolan is being taken down (process {pid}); try again when that is done");
-    for command in [&["down"][..], &["up"], &["up", "--detach"], &["down", "--purge"]] {
-        assert_eq!(host.refused(command), busy, "{command:?}");
+    let ends = "the cluster portolan is being taken down; start it with `portolan up --name portolan`";
+    let commands = [
+        (&["down"][..], &*busy),
+        (&["up"], &busy),
+        (&["up", "--detach"], &busy),
+        (&["down", "--purge"], &busy),
+        (&["stop-node", "node-1"], ends),
+    ];
+    // All at once, as `down` is busy for some seconds only.
+    let started = commands.map(|(command, line)| {
+        let child = host.command(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        (command.join(" "), child, line)
+    });
+    for (command, child, line) in started {
+        assert_eq!(refusal(&command, &finish_with(child, &command)), line, "{command}");
     }
-    assert_eq!(
-        host.refused(&["stop-node", "node-1"]),
-        "the cluster portolan is being taken down; start it with `portolan up --name portolan`"
-    );
     assert!(said("down", &finish_with(down, "down")).starts_with("the cluster portolan is down"));
     host.assert_clean("a node that did not listen");
 }

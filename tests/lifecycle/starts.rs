@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::host::{Host, finish, finish_given, said};
@@ -174,4 +176,27 @@ fn images_are_listed_as_json_too() {
     assert_eq!(host.succeeds(&["image", "rm", "hello:1"]), "removed hello:1");
     host.succeeds(&["down", "--purge"]);
     assert!(!fs::exists("/var/lib/portolan").unwrap());
+}
+
+#[test]
+fn code_that_only_a_start_needs_is_let_go_of() {
+    let Some(host) = Host::isolated() else { return };
+    let up = host.up(&["--nodes", "1"]).ready(&host);
+    let (_, node) = host.node_processes("portolan").remove(0);
+    let at_start = of_files(node);
+    let shrank = testbed::wait_until(Duration::from_secs(20), "a node has less of its code in memory", || {
+        of_files(node) < at_start / 5 * 4
+    });
+    assert!(shrank.is_ok(), "{} of {at_start} kB", of_files(node));
+    host.kubectl(&["create", "deployment", "web", "--image=portolan/echo"]);
+    host.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    host.succeeds(&["down", "--purge"]);
+    assert!(up.ended().0.success());
+}
+
+/// What a process has of files in memory, in kB.
+fn of_files(process: Pid) -> usize {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssFile:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
 }
