@@ -10,10 +10,12 @@
 //! 5. [`reply`]: the answer is written into a fixed buffer, never larger than was asked for.
 //! 6. [`forward`]: names outside the cluster are asked of upstream servers, and cached.
 //! 7. [`server`]: UDP workers and TCP connections that carry questions to the index, the cache and the forwarder.
+//! 8. [`config`]: what all of this is told together.
 //!
 //! The index, the reader and the writer do no IO and allocate nothing for a question; hickory reads and writes the
 //! messages that come from upstream servers.
 
+pub mod config;
 pub mod forward;
 pub mod index;
 pub mod name;
@@ -24,7 +26,7 @@ pub mod server;
 
 pub use forward::{Forwarder, ForwarderConfig};
 pub use index::{Index, IndexError, IndexOptions};
-pub use server::{Config, Server, ServerError};
+pub use server::{Config, Server, ServerError, Sources};
 
 #[cfg(test)]
 mod asking;

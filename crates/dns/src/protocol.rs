@@ -22,6 +22,12 @@ pub mod rtype {
     pub const AAAA: u16 = 28;
     /// A service's port and host (RFC 2782).
     pub const SRV: u16 = 33;
+    /// A delegation's signer (RFC 4034).
+    pub const DS: u16 = 43;
+    /// A signature (RFC 4034).
+    pub const RRSIG: u16 = 46;
+    /// A zone's key (RFC 4034).
+    pub const DNSKEY: u16 = 48;
     /// EDNS(0)'s pseudo record (RFC 6891).
     pub const OPT: u16 = 41;
     /// Service binding for HTTPS (RFC 9460).

@@ -252,6 +252,11 @@ impl<'b> Reply<'b> {
         self.truncated = true;
     }
 
+    /// Says that what was left out goes into another message.
+    pub fn clear_truncated(&mut self) {
+        self.truncated = false;
+    }
+
     /// Whether answers were left out.
     #[must_use]
     pub fn is_truncated(&self) -> bool {

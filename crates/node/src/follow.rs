@@ -61,6 +61,19 @@ pub fn follow<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Cha
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    follow_heard(api, config, |_| {})
+}
+
+/// As [`follow`]; `heard` is told, each time that the server says something (`true`) or the watch is lost or cannot be
+/// begun (`false`).
+pub fn follow_heard<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    mut heard: impl FnMut(bool) + Send,
+) -> impl Stream<Item = Change<K>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let mut known = Known::default();
     let mut said = String::new();
     events(api, config)
@@ -69,11 +82,13 @@ where
                 Ok(event) => {
                     // The begin of a list is no answer yet.
                     if !matches!(event, Event::Init) {
+                        heard(true);
                         said.clear();
                     }
                     Some(event)
                 }
                 Err(error) => {
+                    heard(false);
                     // Once for each reason: a server that is away for an hour is one line.
                     let error = error.to_string();
                     if error != said {

@@ -12,7 +12,7 @@
 //! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]; [`connections`], what is done
 //! about them beside the rules: [`departed`], endpoints that left without a word; [`loopback`], node ports at 127.0.0.1 and
 //! ::1; [`counters`], what is counted.
-//! [`proxy`] is kube-proxy's part of it alone, for nodes of a cluster that is somebody else's.
+//! [`dns`](mod@dns) is the cluster's DNS alone, in CoreDNS' place; [`proxy`] is kube-proxy's part of it alone, for nodes of a cluster that is somebody else's.
 
 pub mod addresses;
 pub mod agent;
@@ -21,6 +21,7 @@ pub mod config;
 pub mod connections;
 pub mod counters;
 pub mod departed;
+pub mod dns;
 pub mod events;
 pub mod follow;
 pub mod health;

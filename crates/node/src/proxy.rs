@@ -16,7 +16,7 @@ mod kernel_counts;
 mod metrics;
 pub mod options;
 mod own_node;
-mod process;
+pub(crate) mod process;
 mod service_ranges;
 mod status;
 mod surroundings;

@@ -33,7 +33,7 @@ pub fn start(config: &Config, index: Arc<Index>) -> Result<Server, ResolverError
 /// When the cluster's domain is none.
 pub fn index(config: &Config) -> Result<Arc<Index>, ResolverError> {
     let options = IndexOptions {
-        zone: config.cluster_domain.clone(),
+        zones: vec![config.cluster_domain.clone()],
         // Seconds since 1970, so that the serial number grows over restarts.
         serial: u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or(1),
         ..IndexOptions::default()

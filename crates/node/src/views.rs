@@ -201,6 +201,35 @@ pub struct EndpointPort {
     pub port: Option<i32>,
 }
 
+/// A Pod, as far as its name in DNS needs it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// Name, namespace, whether it is being deleted.
+    pub metadata: ObjectMeta,
+    /// Its addresses and how far it has come.
+    pub status: PodStatus,
+}
+
+/// `status` of a Pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// Pending, Running, Succeeded, Failed, Unknown.
+    pub phase: String,
+    /// Its addresses, one a family.
+    #[serde(rename = "podIPs")]
+    pub pod_ips: Vec<PodIp>,
+}
+
+/// One address of a Pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodIp {
+    /// The address.
+    pub ip: String,
+}
+
 /// A Node, as far as its neighbours need it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -323,6 +352,30 @@ impl Resource for EndpointSlice {
     }
     fn plural((): &()) -> Cow<'_, str> {
         "endpointslices".into()
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl Resource for Pod {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Pod".into()
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        "pods".into()
     }
     fn meta(&self) -> &ObjectMeta {
         &self.metadata

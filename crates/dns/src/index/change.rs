@@ -1,6 +1,6 @@
 //! How the watch's news gets into the tables: one writer at a time, and only what changed is touched.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::name::{Name, is_label, labels, push_label};
 
-use super::records::{EndpointRecord, IndexError, PortRecord, ServiceRecord, Shape, SliceRecord};
+use super::records::{EndpointRecord, IndexError, PodRecord, PortRecord, ServiceRecord, Shape, SliceRecord};
 use super::service::{Endpoint, Port, Ports, Service, Slice, Spec};
-use super::tables::{Namespace, Referrers, Reverse, Tables};
+use super::tables::{Namespace, PodId, PodsAt, Referrers, Reverse, Tables};
 
 /// What only the writer needs to know.
 #[derive(Default)]
@@ -19,6 +19,8 @@ pub(super) struct Writer {
     hasher: DefaultHashBuilder,
     /// Every slice by namespace and name, because a slice can change the label that says whose it is.
     slices: HashTable<Arc<Slice>>,
+    /// The addresses of every Pod, by its namespace's label and its name.
+    pods: HashMap<PodId, Box<[IpAddr]>>,
     /// Lists of ports that are in use, and some that no longer are.
     ports: HashSet<Ports>,
     /// How many lists there may be before those that are not in use are let go.
@@ -70,9 +72,33 @@ impl Writer {
         }
     }
 
+    pub(super) fn set_pod(&mut self, tables: &Tables, record: &PodRecord) -> Result<(), IndexError> {
+        let namespace: Arc<[u8]> = label("namespace", &record.namespace)?.into();
+        let key = (namespace, record.name.as_str().into());
+        let addresses: Box<[IpAddr]> = record.addresses.iter().map(IpAddr::to_canonical).collect();
+        let old = match addresses.is_empty() {
+            true => self.pods.remove(&key),
+            false => self.pods.insert(key.clone(), addresses.clone()),
+        };
+        let old = old.unwrap_or_default();
+        for address in old.iter().filter(|address| !addresses.contains(address)) {
+            pod_at(tables, *address, |pods| pods.retain(|have| *have != key));
+        }
+        for address in addresses.iter().filter(|address| !old.contains(address)) {
+            pod_at(tables, *address, |pods| pods.push(key.clone()));
+        }
+        Ok(())
+    }
+
+    /// The Pods that are known, as namespace and name, in order.
+    pub(super) fn pods(&self) -> Vec<(String, String)> {
+        let mut pods: Vec<_> = self.pods.keys().map(|(label, name)| (text(label), name.to_string())).collect();
+        pods.sort_unstable();
+        pods
+    }
+
     /// The slices that are known, as namespace and name, in order.
     pub(super) fn slices(&self) -> Vec<(String, String)> {
-        let text = |wire: &[u8]| labels(wire).map(String::from_utf8_lossy).collect::<String>();
         let mut slices: Vec<_> = self
             .slices
             .iter()
@@ -149,6 +175,23 @@ impl Writer {
     }
 }
 
+/// A label that has its length before it, as text.
+fn text(wire: &[u8]) -> String {
+    labels(wire).map(String::from_utf8_lossy).collect()
+}
+
+/// Changes which Pods have an address.
+fn pod_at(tables: &Tables, address: IpAddr, change: impl FnOnce(&mut Vec<PodId>)) {
+    let mut pods = tables.pods.read(&address, |at| at.pods.to_vec()).unwrap_or_default();
+    change(&mut pods);
+    pods.sort_unstable();
+    if pods.is_empty() {
+        tables.pods.take(&address);
+    } else {
+        tables.pods.put(PodsAt { address, pods: pods.into() });
+    }
+}
+
 /// What a slice is found by: its namespace's label, and its name.
 fn slice_id(slice: &Slice) -> (&[u8], &str) {
     (namespace_of(&slice.service), &slice.name)
@@ -172,9 +215,11 @@ pub(super) fn remove_namespace(tables: &Tables, name: &str) {
 
 /// Changes a namespace, which is there as long as something speaks for it.
 fn with_namespace<R>(tables: &Tables, name: &[u8], change: impl FnOnce(&mut Namespace) -> R) -> R {
-    let (told, services) =
-        tables.namespaces.read(name, |namespace| (namespace.told, namespace.services)).unwrap_or_default();
-    let mut namespace = Namespace { name: name.into(), told, services };
+    let (told, services, search_misses) = tables
+        .namespaces
+        .read(name, |found| (found.told, found.services, Arc::clone(&found.search_misses)))
+        .unwrap_or_default();
+    let mut namespace = Namespace { name: name.into(), told, services, search_misses };
     let result = change(&mut namespace);
     if namespace.told || namespace.services > 0 {
         tables.namespaces.put(namespace);

@@ -19,6 +19,8 @@ pub(super) struct Asked<'a> {
     pub(super) owner: Pointer,
     pub(super) qtype: u16,
     pub(super) ttl: u32,
+    /// Whether a Service with a cluster IP and no ready endpoint does not exist.
+    pub(super) ignore_empty: bool,
     /// Which address comes first: answers take turns.
     pub(super) turn: u32,
 }
@@ -75,6 +77,8 @@ pub(super) fn service(asked: &Asked<'_>, service: &Service, part: Part<'_>, repl
         (_, Part::Endpoint(label)) => endpoints(asked, service, service.named(label), PortFilter::default(), reply),
         (Spec::Headless, Part::Whole) => endpoints(asked, service, service.order(), PortFilter::default(), reply),
         (Spec::Headless, Part::Ports(filter)) => endpoints(asked, service, service.order(), filter, reply),
+        // Endpoints' own names end with the endpoints.
+        (Spec::ClusterIp { .. }, _) if asked.ignore_empty && service.order().is_empty() => Step::Missing,
         (Spec::ClusterIp { addresses, ports }, Part::Whole) => {
             cluster_ip(asked, addresses, ports, PortFilter::default(), reply)
         }

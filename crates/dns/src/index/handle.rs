@@ -9,8 +9,9 @@ use crate::reply::Reply;
 
 use super::change::{self, Writer};
 use super::lookup::{self, Verdict};
-use super::records::{IndexError, ServiceRecord, SliceRecord};
+use super::records::{IndexError, PodRecord, ServiceRecord, SliceRecord};
 use super::tables::Tables;
+use super::transfer::{self, Transfer};
 use super::zones::{IndexOptions, Zones};
 
 /// How much the index holds.
@@ -96,6 +97,36 @@ impl Index {
         change::remove_namespace(&self.tables, name);
     }
 
+    /// Adds a Pod or replaces what is known of it; one without addresses is forgotten.
+    ///
+    /// # Errors
+    /// A namespace that cannot stand in DNS.
+    pub fn set_pod(&self, record: &PodRecord) -> Result<(), IndexError> {
+        self.writer.lock().set_pod(&self.tables, record)
+    }
+
+    /// Forgets a Pod.
+    pub fn remove_pod(&self, namespace: &str, name: &str) {
+        let gone = PodRecord { namespace: namespace.to_owned(), name: name.to_owned(), addresses: Vec::new() };
+        // One that cannot be named was never there.
+        let _ = self.writer.lock().set_pod(&self.tables, &gone);
+    }
+
+    /// The Pods that are known, as namespace and name, in order.
+    #[must_use]
+    pub fn pods(&self) -> Vec<(String, String)> {
+        self.writer.lock().pods()
+    }
+
+    /// How many questions were wasted: names of several labels from elsewhere, such as `www.example.com`, to which a
+    /// search path (`options ndots:5`) had added a domain of the cluster's. By the namespace that the search path names,
+    /// in order; those that name none come first, under an empty name.
+    #[must_use]
+    pub fn search_misses(&self) -> Vec<(String, u64)> {
+        let text = |label: &[u8]| crate::name::labels(label).map(String::from_utf8_lossy).collect();
+        self.tables.search_misses().into_iter().map(|(label, count)| (text(&label), count)).collect()
+    }
+
     /// Says whether the index knows all there was when the watch began. Before it does, names in its zones get
     /// SERVFAIL: a denial would be a lie.
     pub fn set_synced(&self, synced: bool) {
@@ -149,6 +180,12 @@ impl Index {
             addresses: self.tables.v4.len() + self.tables.v6.len(),
             serial: self.tables.serial(),
         }
+    }
+
+    /// All of the zone that is asked for; `None` before everything is known, and for what is no zone of the cluster's.
+    #[must_use]
+    pub fn transfer(&self, query: &Query<'_>) -> Option<Transfer> {
+        if self.is_synced() { transfer::begin(&self.tables, query) } else { None }
     }
 
     /// Answers a question of class IN as far as the index can. `turn` decides which of several addresses comes first;

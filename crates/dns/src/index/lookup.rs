@@ -38,7 +38,7 @@ pub enum Verdict {
 pub(super) fn answer(tables: &Tables, synced: bool, query: &Query<'_>, reply: &mut Reply<'_>, turn: u32) -> Verdict {
     let zones = &tables.zones;
     let lookup = Lookup { tables, query, turn };
-    if let Some(before) = zones.cluster.labels_before(&query.name) {
+    if let Some(before) = zones.before_cluster(&query.name) {
         return if synced { lookup.cluster(before, reply) } else { Verdict::Answered(rcode::SERVFAIL) };
     }
     let within = |zone: &'_ Zone| zone.labels_before(&query.name);
@@ -64,7 +64,10 @@ impl Lookup<'_> {
         };
         let asked = self.asked(&self.query.name, before, Pointer::QUESTION);
         match self.step(&asked, place, reply) {
-            Step::Missing => self.no_name(before, reply),
+            Step::Missing => {
+                self.count_search_miss(before, place);
+                self.no_name(before, reply)
+            }
             Step::Written => self.written(before, reply),
             Step::Alias(target) => self.follow(before, target, reply),
         }
@@ -97,6 +100,29 @@ impl Lookup<'_> {
                 .services
                 .read(key, |service| compose::service(asked, service, part, reply))
                 .unwrap_or(Step::Missing),
+        }
+    }
+
+    /// Counts a question that a search path has made of a name from elsewhere. `NAME.NAMESPACE.svc.ZONE` is one when NAME
+    /// has several labels and does not end in a Service of that namespace; so are names below `svc.ZONE` and the zone
+    /// whose namespace does not exist.
+    fn count_search_miss(&self, before: usize, place: Place<'_>) {
+        let name = &self.query.name;
+        if before < 2 || name.label(0).first() == Some(&b'_') {
+            return;
+        }
+        if name.label(before - 1) != b"svc" {
+            return if !matches!(place, Place::Pod { .. }) {
+                self.tables.count_search_miss(None)
+            };
+        }
+        let Some(service) = before.checked_sub(3) else { return };
+        let namespace = &name.wire()[name.label_start(before - 2)..name.label_start(before - 1)];
+        let key = &name.wire()[name.label_start(service)..name.label_start(before - 1)];
+        if !self.tables.has_namespace(namespace) {
+            self.tables.count_search_miss(None);
+        } else if service > 0 && self.tables.services.read(key, |_| ()).is_none() {
+            self.tables.count_search_miss(Some(namespace));
         }
     }
 
@@ -139,14 +165,15 @@ impl Lookup<'_> {
     fn pod(&self, asked: &Asked<'_>, label: &[u8], namespace: &[u8], reply: &mut Reply<'_>) -> Step {
         let address = match self.tables.zones.pods {
             PodNames::Disabled => None,
-            PodNames::Insecure => undashed(label),
+            PodNames::Insecure => undashed(label).filter(|_| self.tables.has_namespace(namespace)),
+            PodNames::Verified => undashed(label).filter(|address| self.tables.has_pod(namespace, *address)),
         };
         match address {
-            Some(address) if self.tables.has_namespace(namespace) => {
+            Some(address) => {
                 compose::host(asked, address, reply);
                 Step::Written
             }
-            _ => Step::Missing,
+            None => Step::Missing,
         }
     }
 
@@ -163,7 +190,7 @@ impl Lookup<'_> {
             let Some(name) = AskedName::read(target.wire()) else {
                 break;
             };
-            let Some(inside) = self.tables.zones.cluster.labels_before(&name) else {
+            let Some(inside) = self.tables.zones.before_cluster(&name) else {
                 return Verdict::Continue(target);
             };
             let aliases = reply.answers();
@@ -251,7 +278,7 @@ impl Lookup<'_> {
     fn pointer(&self, label: Option<&[u8]>, service: &Service, reply: &mut Reply<'_>) {
         let mut buffer = [0; NAME_MAX];
         let mut length = 0;
-        let zone = self.tables.zones.cluster.wire();
+        let zone = self.tables.zones.primary();
         let label_length = label.map(|label| label.len() as u8);
         let parts = [label_length.as_slice(), label.unwrap_or_default(), service.key(), b"\x03svc", zone];
         for part in parts {
@@ -263,8 +290,9 @@ impl Lookup<'_> {
     }
 
     fn asked<'n>(&self, name: &'n AskedName, before: usize, owner: Pointer) -> Asked<'n> {
-        let ttl = self.tables.zones.ttl;
-        Asked { name, before, owner, qtype: self.query.qtype, ttl, turn: self.turn }
+        let zones = &self.tables.zones;
+        let (ttl, ignore_empty) = (zones.ttl, zones.ignore_empty_services);
+        Asked { name, before, owner, qtype: self.query.qtype, ttl, ignore_empty, turn: self.turn }
     }
 
     fn zone_pointer(&self, before: usize) -> Pointer {

@@ -10,7 +10,7 @@
 //!
 //! In reading order: [`records`] (what goes in), `zones` (whose names these are), `service` (one Service, compiled),
 //! `sharded` and `tables` (where they are kept), `change` (how they get there), `place` (what a name can mean),
-//! `compose` (records of one Service), `lookup` (a question becomes an answer), and [`Index`], the handle of it all.
+//! `compose` (records of one Service), `lookup` (a question becomes an answer), [`transfer`](Transfer) (a whole zone), and [`Index`], the handle of it all.
 
 mod change;
 mod compose;
@@ -22,11 +22,13 @@ mod reverse;
 mod service;
 mod sharded;
 mod tables;
+mod transfer;
 mod zones;
 
 pub use handle::{Index, IndexStats};
 pub use lookup::Verdict;
-pub use records::{EndpointRecord, IndexError, PortRecord, Protocol, ServiceRecord, Shape, SliceRecord};
+pub use records::{EndpointRecord, IndexError, PodRecord, PortRecord, Protocol, ServiceRecord, Shape, SliceRecord};
+pub use transfer::Transfer;
 pub use zones::{Fallthrough, IndexOptions, PodNames};
 
 #[cfg(test)]

@@ -93,9 +93,23 @@ pub struct SliceRecord {
     pub ports: Vec<PortRecord>,
 }
 
+/// A Pod that runs, for names of Pods that are verified and for the search paths of who asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodRecord {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `status.podIPs`. A Pod that is being deleted or has ended has none.
+    pub addresses: Vec<IpAddr>,
+}
+
 /// The index cannot be made or changed as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
+    /// There is no cluster domain.
+    #[error("the cluster's domain is missing")]
+    NoZone,
     /// A zone's name is not one.
     #[error("zone {zone:?} is no domain name: {source}")]
     Zone {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::service::Service;
 use super::sharded::{Keyed, Sharded};
@@ -14,6 +14,18 @@ pub(super) struct Namespace {
     pub(super) name: Box<[u8]>,
     pub(super) told: bool,
     pub(super) services: u32,
+    /// Questions that a search path made of names from elsewhere. Shared with the namespace that takes this one's place.
+    pub(super) search_misses: Arc<AtomicU64>,
+}
+
+/// A Pod: its namespace's label, with its length, and its name.
+pub(super) type PodId = (Arc<[u8]>, Box<str>);
+
+/// The Pods that have an address. More than one does when they share the node's.
+pub(super) struct PodsAt {
+    pub(super) address: IpAddr,
+    /// In order.
+    pub(super) pods: Box<[PodId]>,
 }
 
 /// The keys of the Services that an address leads back to, in order.
@@ -66,6 +78,13 @@ impl Keyed for Namespace {
     }
 }
 
+impl Keyed for PodsAt {
+    type Key = IpAddr;
+    fn key(&self) -> &IpAddr {
+        &self.address
+    }
+}
+
 impl Keyed for Reverse<Ipv4Addr> {
     type Key = Ipv4Addr;
     fn key(&self) -> &Ipv4Addr {
@@ -82,22 +101,27 @@ impl Keyed for Reverse<Ipv6Addr> {
 
 /// Everything that questions read. Changed by one writer at a time.
 pub(super) struct Tables {
-    pub(super) zones: Zones,
+    pub(super) zones: Arc<Zones>,
     pub(super) services: Sharded<Arc<Service>>,
     pub(super) namespaces: Sharded<Namespace>,
     pub(super) v4: Sharded<Reverse<Ipv4Addr>>,
     pub(super) v6: Sharded<Reverse<Ipv6Addr>>,
+    pub(super) pods: Sharded<PodsAt>,
+    /// Questions that a search path made of names from elsewhere and that name no namespace that exists.
+    search_misses: AtomicU64,
     serial: AtomicU32,
 }
 
 impl Tables {
     pub(super) fn new(zones: Zones, serial: u32) -> Self {
         Self {
-            zones,
+            zones: Arc::new(zones),
             services: Sharded::new(),
             namespaces: Sharded::new(),
             v4: Sharded::new(),
             v6: Sharded::new(),
+            pods: Sharded::new(),
+            search_misses: AtomicU64::new(0),
             serial: AtomicU32::new(serial),
         }
     }
@@ -114,6 +138,33 @@ impl Tables {
     /// Whether a namespace exists.
     pub(super) fn has_namespace(&self, name: &[u8]) -> bool {
         self.namespaces.read(name, |_| ()).is_some()
+    }
+
+    /// Whether a Pod of the namespace has the address.
+    pub(super) fn has_pod(&self, namespace: &[u8], address: IpAddr) -> bool {
+        let of_namespace = |at: &PodsAt| at.pods.iter().any(|(label, _)| **label == *namespace);
+        self.pods.read(&address, of_namespace).unwrap_or(false)
+    }
+
+    /// Counts a question that a search path has made, for its namespace if that exists.
+    pub(super) fn count_search_miss(&self, namespace: Option<&[u8]>) {
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        let counted = namespace.and_then(|name| self.namespaces.read(name, |found| count(&found.search_misses)));
+        if counted.is_none() {
+            count(&self.search_misses);
+        }
+    }
+
+    /// Those counts, by the namespace's label: of no namespace, under an empty one, and of each that has any, in order.
+    pub(super) fn search_misses(&self) -> Vec<(Box<[u8]>, u64)> {
+        let of = |found: &Namespace| {
+            let count = found.search_misses.load(Ordering::Relaxed);
+            (count > 0).then(|| (found.name.clone(), count))
+        };
+        let mut counts = self.namespaces.collect(of);
+        counts.push((Box::default(), self.search_misses.load(Ordering::Relaxed)));
+        counts.sort_unstable();
+        counts
     }
 
     /// Reads what an address leads back to.

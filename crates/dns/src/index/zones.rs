@@ -17,6 +17,8 @@ pub enum PodNames {
     /// The address that they spell, whether such a Pod exists or not, in every namespace that exists.
     #[default]
     Insecure,
+    /// The address that they spell, where a Pod of that namespace has it. The index has to be told of Pods.
+    Verified,
 }
 
 /// Which names in reverse zones that nothing is known of are asked of upstream servers.
@@ -32,10 +34,10 @@ pub enum Fallthrough {
 }
 
 /// How the index answers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexOptions {
-    /// The cluster's domain.
-    pub zone: String,
+    /// The cluster's domains. PTR records lead into the first of them.
+    pub zones: Vec<String>,
     /// Seconds for which a positive answer may be kept.
     pub ttl: u32,
     /// Seconds for which a denial may be kept.
@@ -48,6 +50,9 @@ pub struct IndexOptions {
     pub pods: PodNames,
     /// Whether an endpoint without a hostname is named after its Pod.
     pub endpoint_pod_names: bool,
+    /// Whether a Service with a cluster IP and no ready endpoint does not exist, as CoreDNS' `ignore empty_service` has
+    /// it.
+    pub ignore_empty_services: bool,
     /// Addresses of the zone's name server `ns.dns.ZONE`. Without any, the zone has no NS record.
     pub name_servers: Vec<IpAddr>,
     /// The zone's serial number at the start; each change adds one. Seconds since 1970 make it grow over restarts.
@@ -57,13 +62,14 @@ pub struct IndexOptions {
 impl Default for IndexOptions {
     fn default() -> Self {
         Self {
-            zone: "cluster.local".to_owned(),
+            zones: vec!["cluster.local".to_owned()],
             ttl: 5,
             negative_ttl: 1,
             reverse_zones: vec!["in-addr.arpa".to_owned(), "ip6.arpa".to_owned()],
             fallthrough: Fallthrough::default(),
             pods: PodNames::default(),
             endpoint_pod_names: false,
+            ignore_empty_services: false,
             name_servers: Vec::new(),
             serial: 1,
         }
@@ -82,37 +88,41 @@ impl Zone {
         Self { labels: name.label_count(), name }
     }
 
-    pub(super) fn wire(&self) -> &[u8] {
-        self.name.wire()
-    }
-
     /// How many labels of `name` stand before the zone, if it lies in it.
     pub(super) fn labels_before(&self, name: &AskedName) -> Option<usize> {
         name.labels_before(self.name.wire(), self.labels)
     }
 }
 
-/// The cluster's zone, the reverse zones and what is common to answers in them.
+/// The cluster's zones, the reverse zones and what is common to answers in them.
 #[derive(Debug)]
 pub(super) struct Zones {
-    pub(super) cluster: Zone,
+    cluster: Vec<Zone>,
+    /// The zone into which PTR records lead.
+    primary: Name,
     pub(super) reverse: Vec<Zone>,
     pub(super) ttl: u32,
     pub(super) negative_ttl: u32,
     pub(super) fallthrough: Fallthrough,
     pub(super) pods: PodNames,
     pub(super) endpoint_pod_names: bool,
+    pub(super) ignore_empty_services: bool,
     pub(super) name_servers: Vec<IpAddr>,
 }
 
 impl Zones {
     pub(super) fn new(options: &IndexOptions) -> Result<Self, IndexError> {
         let parse = |zone: &String| Name::parse(zone).map_err(|source| IndexError::Zone { zone: zone.clone(), source });
-        let cluster = parse(&options.zone)?;
-        // An endpoint's label, the Service's, its namespace's and "svc" take at most 64 + 64 + 64 + 4 octets.
-        if cluster.wire().len() > NAME_MAX - 196 {
-            return Err(IndexError::LongZone { zone: options.zone.clone() });
+        let mut cluster = Vec::with_capacity(options.zones.len());
+        for zone in &options.zones {
+            let name = parse(zone)?;
+            // An endpoint's label, the Service's, its namespace's and "svc" take at most 64 + 64 + 64 + 4 octets.
+            if name.wire().len() > NAME_MAX - 196 {
+                return Err(IndexError::LongZone { zone: zone.clone() });
+            }
+            cluster.push(Zone::new(name));
         }
+        let primary = cluster.first().map(|zone| zone.name.clone()).ok_or(IndexError::NoZone)?;
         let mut reverse = Vec::with_capacity(options.reverse_zones.len());
         for zone in &options.reverse_zones {
             let name = parse(zone)?;
@@ -122,17 +132,31 @@ impl Zones {
             reverse.push(Zone::new(name));
         }
         // The longest zone that a name lies in vouches for it.
-        reverse.sort_by(|a, b| b.labels.cmp(&a.labels).then_with(|| a.name.cmp(&b.name)));
+        for zones in [&mut cluster, &mut reverse] {
+            zones.sort_by(|a, b| b.labels.cmp(&a.labels).then_with(|| a.name.cmp(&b.name)));
+        }
         Ok(Self {
-            cluster: Zone::new(cluster),
+            cluster,
+            primary,
             reverse,
             ttl: options.ttl,
             negative_ttl: options.negative_ttl,
             fallthrough: options.fallthrough,
             pods: options.pods,
             endpoint_pod_names: options.endpoint_pod_names,
+            ignore_empty_services: options.ignore_empty_services,
             name_servers: options.name_servers.clone(),
         })
+    }
+
+    /// How many labels of `name` stand before the cluster's zone that it lies in, if it lies in one.
+    pub(super) fn before_cluster(&self, name: &AskedName) -> Option<usize> {
+        self.cluster.iter().find_map(|zone| zone.labels_before(name))
+    }
+
+    /// The zone into which PTR records lead, in wire form.
+    pub(super) fn primary(&self) -> &[u8] {
+        self.primary.wire()
     }
 
     /// Writes the SOA record of the zone whose name starts `before` labels into the question.

@@ -193,6 +193,11 @@ impl Batch {
         self.ready += 1;
     }
 
+    /// How many answers are ready.
+    pub(super) fn ready(&self) -> usize {
+        self.ready
+    }
+
     /// Sends all answers that are ready. Returns how many of them the kernel did not take.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
         let mut left = &mut self.sending[..self.ready];

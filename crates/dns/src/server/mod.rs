@@ -1,6 +1,6 @@
 //! Sockets: questions in, answers out.
 //!
-//! In reading order: `config`, [`counters`], `respond` (one message becomes an answer, at once or later), `socket`
+//! In reading order: `config`, [`counters`], `sources` (what is answered from), `fairness` (what one address may take), `respond` (one message becomes an answer, at once or later), `socket`
 //! (how sockets are made), `datagram` (many datagrams in one system call), `udp` (threads, one for each of the sockets
 //! that share an address), `tcp` (connections, pipelined and bounded), [`Server`].
 //!
@@ -11,15 +11,18 @@
 mod config;
 pub mod counters;
 mod datagram;
+mod fairness;
 mod respond;
 mod running;
 mod socket;
+mod sources;
 mod tcp;
 mod udp;
 
 pub use config::{Config, ServerError, TcpLimits};
-pub use counters::Counts;
+pub use counters::{Counts, Figures};
 pub use running::Server;
+pub use sources::Sources;
 
 #[cfg(test)]
 mod tests;

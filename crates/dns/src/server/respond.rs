@@ -1,27 +1,27 @@
 //! One message becomes an answer: at once, or later when an upstream server has spoken.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Instant;
-
-use ipnet::IpNet;
 
 use crate::forward::wanted::{Wanted, WantedRef};
 use crate::forward::{Forwarder, chase};
-use crate::index::{Index, Verdict};
+use crate::index::{Transfer, Verdict};
 use crate::name::Name;
 use crate::protocol::{rcode, rtype};
 use crate::query::{Query, Refusal};
 use crate::reply::{Flags, Reply, Transport, write_bare};
 
-use super::counters::Tally;
+use super::counters::{Maker, Tally};
+use super::fairness::Fairness;
+use super::sources::Sources;
 
-/// What answers are made from.
-#[derive(Debug)]
-pub(super) struct Responder {
-    pub(super) index: Option<Arc<Index>>,
-    pub(super) forwarder: Option<Arc<Forwarder>>,
-    pub(super) clients: Option<Vec<IpNet>>,
+/// Who asks, and how; and who counts it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) client: IpAddr,
+    pub(super) transport: Transport,
+    pub(super) tally: &'a Tally,
+    pub(super) fairness: &'a Fairness,
 }
 
 /// What becomes of a message.
@@ -33,6 +33,8 @@ pub(super) enum Handled {
     Answer(usize),
     /// The answer has to wait.
     Later(Later),
+    /// The answer is all of a zone, in many messages.
+    Transfer(Box<Transfer>),
 }
 
 /// What an answer waits for.
@@ -45,58 +47,73 @@ pub(super) enum Later {
     Chase { target: Name, length: usize },
 }
 
-impl Responder {
-    /// Whether questions from an address are answered.
-    pub(super) fn serves(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        self.clients.as_ref().is_none_or(|networks| networks.iter().any(|network| network.contains(&client)))
-    }
-
+impl Sources {
     /// Answers a message from memory, or says what its answer waits for. `buffer` takes the answer.
-    pub(super) fn respond(
-        &self,
-        packet: &[u8],
-        buffer: &mut [u8],
-        transport: Transport,
-        turn: u32,
-        tally: &Tally,
-    ) -> Handled {
-        tally.query(transport);
-        let query = match Query::parse(packet) {
-            Ok(query) => query,
-            Err(Refusal::Silence) => {
-                tally.silence();
-                return Handled::Silence;
+    pub(super) fn respond(&self, packet: &[u8], buffer: &mut [u8], asker: Asker<'_>, turn: u32) -> Handled {
+        let handled = match Query::parse(packet) {
+            Ok(query) => {
+                asker.tally.question(asker.transport, asker.client.is_ipv6(), &query, packet.len());
+                self.answer(&query, buffer, asker, turn)
             }
-            Err(Refusal::Bare(bare)) => {
-                tally.answer(bare.rcode, false);
-                return Handled::Answer(write_bare(buffer, bare));
+            Err(refusal) => {
+                asker.tally.unread(asker.transport);
+                match refusal {
+                    Refusal::Bare(bare) if asker.fairness.may_err(asker.client) => {
+                        asker.tally.answer(Maker::Server, bare.rcode, false);
+                        Handled::Answer(write_bare(buffer, bare))
+                    }
+                    _ => {
+                        asker.tally.silence();
+                        Handled::Silence
+                    }
+                }
             }
         };
-        let mut reply = Reply::start(buffer, &query, transport);
-        if let Some(code) = refusal(&query) {
-            return Handled::Answer(self.finish(&mut reply, code, Flags::default(), tally));
+        if let Handled::Answer(length) = handled {
+            asker.tally.answer_octets(asker.transport, length);
+        }
+        handled
+    }
+
+    fn answer(&self, query: &Query<'_>, buffer: &mut [u8], asker: Asker<'_>, turn: u32) -> Handled {
+        if let Some(transfer) = self.transfer(query, asker) {
+            return Handled::Transfer(transfer);
+        }
+        let mut reply = Reply::start(buffer, query, asker.transport);
+        let answer = |reply: &mut Reply<'_>, maker, code, flags| {
+            Handled::Answer(self.finish(reply, maker, code, flags, asker.tally))
+        };
+        if let Some(code) = refusal(query) {
+            return answer(&mut reply, Maker::Server, code, Flags::default());
         }
         let ours = Flags { authoritative: true, ..Flags::default() };
-        let verdict = self.index.as_ref().map_or(Verdict::NotOurs, |index| index.answer(&query, &mut reply, turn));
+        let verdict = self.index.as_ref().map_or(Verdict::NotOurs, |index| index.answer(query, &mut reply, turn));
         match (verdict, &self.forwarder) {
             (Verdict::Answered(code), _) | (Verdict::Fallthrough(code), None) => {
-                Handled::Answer(self.finish(&mut reply, code, ours, tally))
+                answer(&mut reply, Maker::Index, code, ours)
             }
             (Verdict::Continue(target), Some(_)) if query.recursion_desired => {
                 let length = reply.finish(rcode::NOERROR, Flags { recursion_available: true, ..ours });
                 Handled::Later(Later::Chase { target, length })
             }
-            (Verdict::Continue(_), _) => Handled::Answer(self.finish(&mut reply, rcode::NOERROR, ours, tally)),
+            (Verdict::Continue(_), _) => answer(&mut reply, Maker::Index, rcode::NOERROR, ours),
             (Verdict::Fallthrough(_), Some(forwarder)) => {
                 reply.clear();
-                self.outside(&query, reply, forwarder, tally)
+                self.outside(query, reply, forwarder, asker.tally)
             }
-            (Verdict::NotOurs, Some(forwarder)) => self.outside(&query, reply, forwarder, tally),
-            (Verdict::NotOurs, None) => {
-                Handled::Answer(self.finish(&mut reply, rcode::REFUSED, Flags::default(), tally))
-            }
+            (Verdict::NotOurs, Some(forwarder)) => self.outside(query, reply, forwarder, asker.tally),
+            (Verdict::NotOurs, None) => answer(&mut reply, Maker::Server, rcode::REFUSED, Flags::default()),
         }
+    }
+
+    /// The whole zone, where that is asked for and allowed. An incremental transfer is answered by a full one, as RFC
+    /// 1995 section 4 lets a server that keeps no history do.
+    fn transfer(&self, query: &Query<'_>, asker: Asker<'_>) -> Option<Box<Transfer>> {
+        let wanted = matches!(query.qtype, rtype::AXFR | rtype::IXFR) && query.is_internet();
+        if !wanted || asker.transport != Transport::Tcp || !self.may_transfer(asker.client) {
+            return None;
+        }
+        self.index.as_ref()?.transfer(query).map(Box::new)
     }
 
     fn outside(&self, query: &Query<'_>, mut reply: Reply<'_>, forwarder: &Forwarder, tally: &Tally) -> Handled {
@@ -108,11 +125,11 @@ impl Responder {
         match found {
             Some((code, authentic_data)) => {
                 let flags = Flags { authentic_data: authentic_data && understands_ad(query), ..Flags::default() };
-                Handled::Answer(self.finish(&mut reply, code, flags, tally))
+                Handled::Answer(self.finish(&mut reply, Maker::Cache, code, flags, tally))
             }
             // Nobody is asked on behalf of who does not want that; the cache may be looked into.
             None if !query.recursion_desired => {
-                Handled::Answer(self.finish(&mut reply, rcode::REFUSED, Flags::default(), tally))
+                Handled::Answer(self.finish(&mut reply, Maker::Server, rcode::REFUSED, Flags::default(), tally))
             }
             None => Handled::Later(Later::Look),
         }
@@ -129,7 +146,7 @@ impl Responder {
     ) -> Option<Vec<u8>> {
         let (query, forwarder) = (Query::parse(packet).ok()?, self.forwarder.as_ref()?);
         let room = transport.room(&query);
-        match later {
+        let answer = match later {
             Later::Look => {
                 let found = forwarder.look_up(Wanted::of(&query)).await;
                 let mut buffer = vec![0; room];
@@ -139,36 +156,41 @@ impl Responder {
                         stored.write(&mut reply, stored.age(Instant::now()).unwrap_or(0));
                         let authentic_data = stored.authentic_data() && understands_ad(&query);
                         let flags = Flags { authentic_data, ..Flags::default() };
-                        self.finish(&mut reply, stored.rcode(), flags, tally)
+                        self.finish(&mut reply, Maker::Upstream, stored.rcode(), flags, tally)
                     }
-                    Err(_) => self.finish(&mut reply, rcode::SERVFAIL, Flags::default(), tally),
+                    Err(_) => self.finish(&mut reply, Maker::Upstream, rcode::SERVFAIL, Flags::default(), tally),
                 };
                 buffer.truncate(length);
-                Some(buffer)
+                buffer
             }
             Later::Chase { target, .. } => {
                 let found = forwarder.look_up(Wanted::named(target, &query)).await.ok();
                 let age = |now| found.as_ref().and_then(|stored| stored.age(now)).unwrap_or(0);
                 let target = found.as_deref().map(|stored| (stored, age(Instant::now())));
                 let answer = chase(so_far, target, room).unwrap_or_else(|| so_far.to_vec());
-                tally.answer(rcode::NOERROR, answer.get(2).is_some_and(|flags| flags & 2 != 0));
-                Some(answer)
+                let truncated = answer.get(2).is_some_and(|flags| flags & 2 != 0);
+                tally.answer(Maker::Index, rcode::NOERROR, truncated);
+                answer
             }
-        }
+        };
+        tally.answer_octets(transport, answer.len());
+        Some(answer)
     }
 
     /// The answer to a message whose answer would have to wait where too many wait already. Returns its length.
-    pub(super) fn turn_away(&self, packet: &[u8], buffer: &mut [u8], transport: Transport, tally: &Tally) -> usize {
-        tally.turned_away();
+    pub(super) fn turn_away(&self, packet: &[u8], buffer: &mut [u8], asker: Asker<'_>) -> usize {
+        asker.tally.turned_away();
         let Ok(query) = Query::parse(packet) else {
             return 0;
         };
-        let mut reply = Reply::start(buffer, &query, transport);
-        self.finish(&mut reply, rcode::SERVFAIL, Flags::default(), tally)
+        let mut reply = Reply::start(buffer, &query, asker.transport);
+        let length = self.finish(&mut reply, Maker::Server, rcode::SERVFAIL, Flags::default(), asker.tally);
+        asker.tally.answer_octets(asker.transport, length);
+        length
     }
 
-    fn finish(&self, reply: &mut Reply<'_>, code: u16, flags: Flags, tally: &Tally) -> usize {
-        tally.answer(code, reply.is_truncated());
+    fn finish(&self, reply: &mut Reply<'_>, maker: Maker, code: u16, flags: Flags, tally: &Tally) -> usize {
+        tally.answer(maker, code, reply.is_truncated());
         reply.finish(code, Flags { recursion_available: self.forwarder.is_some(), ..flags })
     }
 }

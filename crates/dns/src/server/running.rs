@@ -16,9 +16,10 @@ use crate::forward::Forwarder;
 use crate::index::Index;
 
 use super::config::{Config, ServerError};
-use super::counters::{Counts, Tally};
-use super::respond::Responder;
+use super::counters::{Counts, Figures, Tally};
+use super::fairness::Fairness;
 use super::socket::{Sockets, listen, wake};
+use super::sources::{Copied, Current, Sources};
 use super::tcp::{Open, Shared, accept};
 use super::udp::Worker;
 
@@ -41,6 +42,7 @@ pub struct Server {
     stop: CancellationToken,
     waiting: Arc<Semaphore>,
     may_wait: usize,
+    current: Arc<Current>,
 }
 
 impl Server {
@@ -54,8 +56,18 @@ impl Server {
         index: Option<Arc<Index>>,
         forwarder: Option<Arc<Forwarder>>,
     ) -> Result<Self, ServerError> {
+        let sources = Sources { index, forwarder, clients: config.clients.clone(), transfer: Vec::new() };
+        Self::start_with(config, sources)
+    }
+
+    /// As [`Server::start`], from sources that can be replaced later. Theirs are the clients; the configuration's mean
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(config: &Config, sources: Sources) -> Result<Self, ServerError> {
         let runtime = Handle::try_current()?;
-        check(config, index.is_some(), forwarder.as_deref())?;
+        check(&config.listen, &sources)?;
         let workers = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX),
             workers => workers,
@@ -80,10 +92,13 @@ impl Server {
             stop: CancellationToken::new(),
             waiting: Arc::new(Semaphore::new(may_wait)),
             may_wait,
+            current: Arc::new(Current::new(sources)),
         };
-        let responder = Arc::new(Responder { index, forwarder, clients: config.clients.clone() });
+        // A half of what may wait is more than anybody needs and leaves as much for all others.
+        let fairness = Arc::new(Fairness::new(may_wait / 2));
         let shared = Arc::new(Shared {
-            responder: Arc::clone(&responder),
+            current: Arc::clone(&server.current),
+            fairness,
             tally: tcp_tally,
             limits: config.tcp,
             waiting: Arc::clone(&server.waiting),
@@ -91,7 +106,7 @@ impl Server {
             stop: server.stop.clone(),
         });
         for sockets in listening {
-            server.serve(sockets, config, &responder, &shared, &runtime)?;
+            server.serve(sockets, config, &shared, &runtime)?;
         }
         Ok(server)
     }
@@ -100,7 +115,6 @@ impl Server {
         &mut self,
         sockets: Sockets,
         config: &Config,
-        responder: &Arc<Responder>,
         shared: &Arc<Shared>,
         runtime: &Handle,
     ) -> Result<(), ServerError> {
@@ -115,7 +129,8 @@ impl Server {
             let (socket, tally) = (Arc::new(socket), Arc::new(Tally::default()));
             let worker = Worker {
                 socket: Arc::clone(&socket),
-                responder: Arc::clone(responder),
+                sources: Copied::new(Arc::clone(&self.current)),
+                fairness: Arc::clone(&shared.fairness),
                 tally: Arc::clone(&tally),
                 runtime: runtime.clone(),
                 waiting: Arc::clone(&self.waiting),
@@ -141,6 +156,29 @@ impl Server {
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts::sum(self.tallies.iter().map(|tally| &**tally))
+    }
+
+    /// What it has done so far, in detail.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures::sum(self.tallies.iter().map(|tally| &**tally))
+    }
+
+    /// Answers from other sources from now on. Questions that wait get their answers from where they were asked, and
+    /// none is dropped.
+    ///
+    /// # Errors
+    /// Nothing to answer from, or an upstream that is the server itself: then all stays as it was.
+    pub fn set_sources(&self, sources: Sources) -> Result<(), ServerError> {
+        check(&self.addresses, &sources)?;
+        self.current.set(sources);
+        Ok(())
+    }
+
+    /// What it answers from now.
+    #[must_use]
+    pub fn sources(&self) -> Arc<Sources> {
+        self.current.get()
     }
 
     /// How many questions wait for upstream servers now.
@@ -187,19 +225,19 @@ impl Drop for Server {
     }
 }
 
-fn check(config: &Config, has_index: bool, forwarder: Option<&Forwarder>) -> Result<(), ServerError> {
-    if config.listen.is_empty() {
+fn check(listen: &[SocketAddr], sources: &Sources) -> Result<(), ServerError> {
+    if listen.is_empty() {
         return Err(ServerError::NoAddress);
     }
-    if !has_index && forwarder.is_none() {
+    if sources.index.is_none() && sources.forwarder.is_none() {
         return Err(ServerError::NoSource);
     }
-    for upstream in forwarder.into_iter().flat_map(Forwarder::upstreams) {
+    for upstream in sources.forwarder.iter().flat_map(|forwarder| forwarder.upstreams()) {
         let is_itself = |listen: &&SocketAddr| {
             **listen == upstream
                 || (listen.port() == upstream.port() && listen.ip().is_unspecified() && upstream.ip().is_loopback())
         };
-        if let Some(&listen) = config.listen.iter().find(is_itself) {
+        if let Some(&listen) = listen.iter().find(is_itself) {
             return Err(ServerError::Loop { upstream, listen });
         }
     }

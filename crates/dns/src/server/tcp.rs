@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -16,19 +16,23 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::index::Transfer;
 use crate::protocol::TCP_MAX;
 use crate::reply::Transport;
 
 use super::config::TcpLimits;
 use super::counters::Tally;
-use super::respond::{Handled, Later, Responder};
+use super::fairness::Fairness;
+use super::respond::{Asker, Handled, Later};
+use super::sources::{Current, Sources};
 
 /// More than any question has, EDNS options included.
 const QUESTION_MAX: u16 = 4096;
 
 /// What all connections share.
 pub(super) struct Shared {
-    pub(super) responder: Arc<Responder>,
+    pub(super) current: Arc<Current>,
+    pub(super) fairness: Arc<Fairness>,
     pub(super) tally: Arc<Tally>,
     pub(super) limits: TcpLimits,
     pub(super) waiting: Arc<Semaphore>,
@@ -99,15 +103,15 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, connections: &mut JoinSet<()>) {
     let client = peer.ip().to_canonical();
-    if !shared.responder.serves(client) {
-        return shared.tally.silence();
+    if !shared.current.get().serves(client) {
+        return shared.tally.stranger();
     }
     let Some(admitted) = shared.open.admit(client, shared.limits) else {
         return shared.tally.turned_away();
     };
     let shared = Arc::clone(shared);
     connections.spawn(async move {
-        if let Err(error) = serve(stream, &shared).await {
+        if let Err(error) = serve(stream, client, &shared).await {
             tracing::debug!(%error, %peer, "a connection ended");
         }
         drop(admitted);
@@ -115,13 +119,13 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, connections:
 }
 
 /// Serves one connection: this task reads, another writes.
-async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+async fn serve(stream: TcpStream, client: IpAddr, shared: &Arc<Shared>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (reading, writing) = stream.into_split();
     let (answers, queue) = mpsc::channel(shared.limits.pipelined.max(1));
     let limits = shared.limits;
     let writer = tokio::spawn(write(writing, queue, limits));
-    let outcome = read(BufReader::with_capacity(2048, reading), answers, shared).await;
+    let outcome = read(BufReader::with_capacity(2048, reading), client, answers, shared).await;
     // All senders are gone when every answer that waited has come: the writer ends by itself, or at an error.
     let written = writer.await.map_err(io::Error::other)?;
     outcome.and(written)
@@ -130,6 +134,7 @@ async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
 /// Reads questions until the connection or the server ends, or nothing comes and nothing waits.
 async fn read(
     mut stream: BufReader<OwnedReadHalf>,
+    client: IpAddr,
     answers: mpsc::Sender<Vec<u8>>,
     shared: &Arc<Shared>,
 ) -> io::Result<()> {
@@ -142,25 +147,34 @@ async fn read(
             Err(error) => break Err(error),
         };
         turn = turn.wrapping_add(1);
+        let start = Instant::now();
+        let sources = shared.current.get();
+        let asker = Asker { client, transport: Transport::Tcp, tally: &shared.tally, fairness: &shared.fairness };
         let mut buffer = vec![0; TCP_MAX];
-        let handled = shared.responder.respond(&question, &mut buffer, Transport::Tcp, turn, &shared.tally);
-        let length = match handled {
+        let length = match sources.respond(&question, &mut buffer, asker, turn) {
             Handled::Silence => break Ok(()),
             Handled::Answer(length) => length,
+            Handled::Transfer(transfer) => {
+                if send_all(*transfer, &answers).await.is_err() {
+                    break Ok(());
+                }
+                continue;
+            }
             Handled::Later(later) => {
                 while waiting.len() >= shared.limits.pipelined && waiting.join_next().await.is_some() {}
-                match wait(&question, &buffer, later, &answers, shared) {
+                match wait(&question, &buffer, later, (client, &sources), &answers, shared) {
                     Some(answer) => {
                         waiting.spawn(answer);
                         continue;
                     }
-                    None => shared.responder.turn_away(&question, &mut buffer, Transport::Tcp, &shared.tally),
+                    None => sources.turn_away(&question, &mut buffer, asker),
                 }
             }
         };
         if answers.send(framed(&buffer[..length])).await.is_err() {
             break Ok(());
         }
+        shared.tally.took(start.elapsed(), 1);
     };
     // Who closes its half of the connection may still wait for answers.
     while !answers.is_closed() && waiting.join_next().await.is_some() {}
@@ -209,24 +223,40 @@ fn wait(
     question: &[u8],
     buffer: &[u8],
     later: Later,
+    (client, sources): (IpAddr, &Arc<Sources>),
     answers: &mpsc::Sender<Vec<u8>>,
     shared: &Arc<Shared>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
+    let share = shared.fairness.wait(client)?;
     let permit = Arc::clone(&shared.waiting).try_acquire_owned().ok()?;
+    let start = Instant::now();
     let so_far = match &later {
         Later::Chase { length, .. } => buffer[..*length].to_vec(),
         Later::Look => Vec::new(),
     };
     let (question, answers, shared) = (question.to_vec(), answers.clone(), Arc::clone(shared));
+    let sources = Arc::clone(sources);
     Some(async move {
-        let later = shared.responder.respond_later(&question, later, &so_far, Transport::Tcp, &shared.tally).await;
+        let later = sources.respond_later(&question, later, &so_far, Transport::Tcp, &shared.tally).await;
         if let Some(answer) = later {
             // A reader that is gone needs no answer.
             let _gone = answers.send(framed(&answer)).await;
+            shared.tally.took(start.elapsed(), 1);
         }
-        drop(permit);
+        drop((permit, share));
     })
 }
+
+/// Sends a zone, as fast as it is taken.
+async fn send_all(transfer: Transfer, answers: &mpsc::Sender<Vec<u8>>) -> Result<(), Gone> {
+    for message in transfer {
+        answers.send(framed(&message)).await.map_err(|_| Gone)?;
+    }
+    Ok(())
+}
+
+/// The other end does not take answers any more.
+struct Gone;
 
 /// A message with its length before it, as a stream carries it.
 fn framed(message: &[u8]) -> Vec<u8> {

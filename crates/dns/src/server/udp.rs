@@ -1,9 +1,10 @@
 //! A thread for each UDP socket.
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -12,12 +13,15 @@ use crate::reply::Transport;
 
 use super::counters::Tally;
 use super::datagram::{Batch, Path, send_one};
-use super::respond::{Handled, Later, Responder};
+use super::fairness::Fairness;
+use super::respond::{Asker, Handled, Later};
+use super::sources::{Copied, Sources};
 
 /// What a UDP thread works with.
 pub(super) struct Worker {
     pub(super) socket: Arc<UdpSocket>,
-    pub(super) responder: Arc<Responder>,
+    pub(super) sources: Copied,
+    pub(super) fairness: Arc<Fairness>,
     pub(super) tally: Arc<Tally>,
     /// Where answers that wait do so.
     pub(super) runtime: Handle,
@@ -29,20 +33,24 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Answers until the server stops; then once more what had come by then.
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         let mut batch = Batch::new(self.udp_most);
         let mut turn = 0u32;
         loop {
             let stopping = self.stopping.load(Ordering::Acquire);
             match batch.receive(&self.socket, !stopping) {
                 Ok(count) => {
+                    let start = Instant::now();
+                    let sources = Arc::clone(self.sources.newest());
                     for at in 0..count {
                         turn = turn.wrapping_add(1);
-                        self.answer(&mut batch, at, turn);
+                        self.answer(&sources, &mut batch, at, turn);
                     }
+                    let ready = batch.ready();
                     for _ in 0..batch.send(&self.socket) {
                         self.tally.unsent();
                     }
+                    self.tally.took(start.elapsed(), ready);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // An ICMP error about an answer that was sent: it concerns nobody else.
@@ -55,48 +63,63 @@ impl Worker {
         }
     }
 
-    fn answer(&self, batch: &mut Batch, at: usize, turn: u32) {
+    fn answer(&self, sources: &Arc<Sources>, batch: &mut Batch, at: usize, turn: u32) {
         let (question, buffer, path) = batch.exchange(at);
         let Some(client) = path.client() else {
             return;
         };
-        if !self.responder.serves(client) {
-            return self.tally.silence();
+        if !sources.serves(client) {
+            return self.tally.stranger();
         }
         let transport = Transport::Udp { most: self.udp_most };
-        match self.responder.respond(question, buffer, transport, turn, &self.tally) {
-            Handled::Silence => {}
+        let asker = Asker { client, transport, tally: &self.tally, fairness: &self.fairness };
+        match sources.respond(question, buffer, asker, turn) {
+            // Zones go over TCP alone.
+            Handled::Silence | Handled::Transfer(_) => {}
             Handled::Answer(length) => batch.answered(at, length),
             Handled::Later(later) => {
-                if self.wait(question, buffer, path, later, transport) {
+                let so_far = match &later {
+                    Later::Chase { length, .. } => buffer[..*length].to_vec(),
+                    Later::Look => Vec::new(),
+                };
+                if self.wait(sources, question, path, client, later, so_far) {
                     return;
                 }
-                let length = self.responder.turn_away(question, buffer, transport, &self.tally);
+                let length = sources.turn_away(question, buffer, asker);
                 batch.answered(at, length);
             }
         }
     }
 
-    /// Lets an answer wait in the runtime; `false` when too many do already.
-    fn wait(&self, question: &[u8], buffer: &[u8], path: &Path, later: Later, transport: Transport) -> bool {
+    /// Lets an answer wait in the runtime; `false` when too many do already, or too many of this client's.
+    fn wait(
+        &self,
+        sources: &Arc<Sources>,
+        question: &[u8],
+        path: &Path,
+        client: IpAddr,
+        later: Later,
+        so_far: Vec<u8>,
+    ) -> bool {
+        let Some(share) = self.fairness.wait(client) else {
+            return false;
+        };
         let Ok(permit) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return false;
         };
-        let so_far = match &later {
-            Later::Chase { length, .. } => buffer[..*length].to_vec(),
-            Later::Look => Vec::new(),
-        };
-        let (socket, responder, tally) =
-            (Arc::clone(&self.socket), Arc::clone(&self.responder), Arc::clone(&self.tally));
+        let start = Instant::now();
+        let transport = Transport::Udp { most: self.udp_most };
+        let (socket, sources, tally) = (Arc::clone(&self.socket), Arc::clone(sources), Arc::clone(&self.tally));
         let (question, path) = (question.to_vec(), Box::new(*path));
         self.runtime.spawn(async move {
-            let answer = responder.respond_later(&question, later, &so_far, transport, &tally).await;
-            if let Some(answer) = answer
-                && send_one(&socket, &path, &answer).is_err()
-            {
-                tally.unsent();
+            let answer = sources.respond_later(&question, later, &so_far, transport, &tally).await;
+            if let Some(answer) = answer {
+                if send_one(&socket, &path, &answer).is_err() {
+                    tally.unsent();
+                }
+                tally.took(start.elapsed(), 1);
             }
-            drop(permit);
+            drop((permit, share));
         });
         true
     }

@@ -44,7 +44,7 @@ pub(super) fn set_oom_score_adj(score: i32) {
 }
 
 /// CPU seconds used and bytes resident (proc_pid_stat(5)); `None` where `/proc` does not tell.
-fn usage() -> Option<(f64, i64)> {
+pub(crate) fn usage() -> Option<(f64, i64)> {
     let unit = |name| sysconf(name).ok().flatten().and_then(|n| i32::try_from(n).ok());
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // Behind the name, which may hold anything; the next field is the third.

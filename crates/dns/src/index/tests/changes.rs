@@ -145,15 +145,16 @@ fn zones_are_checked() {
         Index::new(&options).map(|_| ())
     };
     assert!(with(|_| {}).is_ok());
-    assert!(matches!(with(|o| o.zone = "a..b".to_owned()), Err(IndexError::Zone { .. })));
-    assert!(matches!(with(|o| o.zone = format!("{}.local", "x".repeat(60))), Err(IndexError::LongZone { .. })));
+    assert!(matches!(with(|o| o.zones = vec!["a..b".to_owned()]), Err(IndexError::Zone { .. })));
+    assert!(matches!(with(|o| o.zones = vec![format!("{}.local", "x".repeat(60))]), Err(IndexError::LongZone { .. })));
+    assert!(matches!(with(|o| o.zones.clear()), Err(IndexError::NoZone)));
     assert!(matches!(with(|o| o.reverse_zones = vec!["example.com".to_owned()]), Err(IndexError::ReverseZone { .. })));
 }
 
 #[test]
 fn a_zone_of_another_name_with_name_servers_pods_disabled_and_pod_names() {
     let options = IndexOptions {
-        zone: "k8s.example.org".to_owned(),
+        zones: vec!["k8s.example.org".to_owned()],
         name_servers: cluster::addresses("10.96.0.10 fd00:96::a"),
         pods: crate::index::PodNames::Disabled,
         endpoint_pod_names: true,

@@ -1,9 +1,12 @@
 mod changes;
 mod cluster;
 mod histories;
+mod pods;
 mod replay;
 mod rows;
+mod searches;
 mod sizes;
+mod transfers;
 
 use crate::asking;
 use crate::reply::Transport;

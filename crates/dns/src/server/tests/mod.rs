@@ -5,5 +5,6 @@ mod forwarding;
 mod listening;
 mod net;
 mod refusing;
+mod sources;
 mod streams;
 mod upstream;

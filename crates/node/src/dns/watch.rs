@@ -1,0 +1,214 @@
+//! The API's Services, slices, namespaces and Pods on their way into the index.
+//!
+//! The index is in step when each kind was listed once. From then on it answers, also while the API is away: what was
+//! heard last is the best that anybody knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns::Index;
+use dns::config::Cluster;
+use dns::index::PodRecord;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::contact::Contact;
+use crate::follow::{Change, ObjectKey, follow_heard};
+use crate::services::{Listener, Names};
+use crate::views::{EndpointSlice, Pod, Service};
+
+/// Objects of one answer when everything is listed: a page is decoded as a whole, and that is the most memory that a
+/// start takes.
+const PAGE: u32 = 500;
+/// How often the API is asked whether it is back, after a watch was lost and nothing has come since.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long it may take to answer that.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A change of one of the kinds.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way through a loop")]
+enum Told {
+    Service(Change<Service>),
+    Slice(Change<EndpointSlice>),
+    Namespace(Change<PartialObjectMeta<Namespace>>),
+    Pod(Change<Pod>),
+}
+
+/// Keeps the index true to the API until told to stop.
+pub async fn keep(client: Client, index: Arc<Index>, cluster: Cluster, contact: Arc<Contact>, stop: CancellationToken) {
+    let mut kinds = kinds(&client, &cluster, &contact, &stop);
+    let mut missing = kinds.len();
+    let mut changes = futures::stream::select_all(kinds.drain(..));
+    let mut told = Everything { names: Names(index.clone()), index, cluster };
+    loop {
+        let change = tokio::select! {
+            () = stop.cancelled() => return,
+            change = changes.next() => change,
+        };
+        let Some(change) = change else { return };
+        // Said again after each reconnection, of which only the first counts.
+        if told.take(change) && !told.index.is_synced() {
+            missing = missing.saturating_sub(1);
+            if missing == 0 {
+                tracing::info!(stats = ?told.index.stats(), "every name is known");
+                told.index.set_synced(true);
+            }
+        }
+    }
+}
+
+/// The kinds that are followed.
+fn kinds(
+    client: &Client,
+    cluster: &Cluster,
+    contact: &Arc<Contact>,
+    stop: &CancellationToken,
+) -> Vec<BoxStream<'static, Told>> {
+    let everything = || watcher::Config::default().page_size(PAGE);
+    let labelled = if cluster.labels.is_empty() { everything() } else { everything().labels(&cluster.labels) };
+    let services = Api::<Service>::all(client.clone());
+    let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
+    let mut kinds = vec![
+        once_synced(followed("services", services, labelled, contact, stop)).map(Told::Service).boxed(),
+        once_synced(followed("namespaces", namespaces, everything(), contact, stop)).map(Told::Namespace).boxed(),
+    ];
+    if !cluster.no_endpoints {
+        let slices = Api::<EndpointSlice>::all(client.clone());
+        kinds.push(
+            once_synced(followed("endpointslices", slices, everything(), contact, stop)).map(Told::Slice).boxed(),
+        );
+    }
+    if super::wants_pods(cluster) {
+        let pods = Api::<Pod>::all(client.clone());
+        let run = everything().fields("status.phase!=Succeeded,status.phase!=Failed");
+        kinds.push(once_synced(followed("pods", pods, run, contact, stop)).map(Told::Pod).boxed());
+    }
+    kinds
+}
+
+/// Leaves out that a list was complete, but for the first.
+fn once_synced<K: Send>(changes: impl Stream<Item = Change<K>> + Send) -> impl Stream<Item = Change<K>> + Send {
+    let mut first = true;
+    changes.filter(move |change| {
+        let passes = !matches!(change, Change::Synced) || std::mem::take(&mut first);
+        std::future::ready(passes)
+    })
+}
+
+/// Follows a kind, and keeps [`Contact`] informed. A watch that is begun again says nothing until something changes: so
+/// the API is asked for one object of the kind, with the same rights, until it answers.
+fn followed<K>(
+    kind: &'static str,
+    api: Api<K>,
+    config: watcher::Config,
+    contact: &Arc<Contact>,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Change<K>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let (asked, contact, stop) = (api.clone(), contact.clone(), stop.clone());
+    follow_heard(api, config, move |answered| {
+        if answered {
+            contact.regain(kind);
+        } else if !contact.is_lost(kind) {
+            contact.lose(kind);
+            let asking = ask_until_it_answers(kind, asked.clone(), contact.clone());
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = asking => {}
+                }
+            });
+        }
+    })
+}
+
+async fn ask_until_it_answers<K>(kind: &'static str, api: Api<K>, contact: Arc<Contact>)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    while contact.is_lost(kind) {
+        tokio::time::sleep(ASK_AGAIN).await;
+        let one = ListParams::default().limit(1);
+        if matches!(tokio::time::timeout(PATIENCE, api.list_metadata(&one)).await, Ok(Ok(_))) {
+            contact.regain(kind);
+        }
+    }
+}
+
+/// Who is told.
+struct Everything {
+    names: Names,
+    index: Arc<Index>,
+    cluster: Cluster,
+}
+
+impl Everything {
+    /// Whether names of a namespace exist.
+    fn has(&self, namespace: &str) -> bool {
+        self.cluster.namespaces.is_empty() || self.cluster.namespaces.iter().any(|exposed| exposed == namespace)
+    }
+
+    /// Takes a change; whether it was the end of a list.
+    fn take(&mut self, told: Told) -> bool {
+        match told {
+            Told::Service(Change::Synced)
+            | Told::Slice(Change::Synced)
+            | Told::Namespace(Change::Synced)
+            | Told::Pod(Change::Synced) => return true,
+            Told::Service(Change::Set(service)) => {
+                let key = crate::follow::key(&service);
+                if self.has(&key.0) {
+                    self.names.set_service(&key, &service, None);
+                }
+            }
+            Told::Service(Change::Gone(key)) => self.names.remove_service(&key),
+            Told::Slice(Change::Set(slice)) => {
+                let key = crate::follow::key(&slice);
+                if self.has(&key.0) {
+                    self.names.set_slice(&key, &slice, None);
+                }
+            }
+            Told::Slice(Change::Gone(key)) => self.names.remove_slice(&key),
+            Told::Namespace(Change::Set(namespace)) => {
+                let name = namespace.metadata.name.unwrap_or_default();
+                if self.has(&name) {
+                    self.names.set_namespace(&name);
+                }
+            }
+            Told::Namespace(Change::Gone((_, name))) => self.names.remove_namespace(&name),
+            Told::Pod(Change::Set(pod)) => self.set_pod(&pod),
+            Told::Pod(Change::Gone((namespace, name))) => self.index.remove_pod(&namespace, &name),
+        }
+        false
+    }
+
+    fn set_pod(&self, pod: &Pod) {
+        let key: ObjectKey = crate::follow::key(pod);
+        if !self.has(&key.0) {
+            return;
+        }
+        let record = PodRecord { addresses: addresses(pod), namespace: key.0, name: key.1 };
+        if let Err(error) = self.index.set_pod(&record) {
+            tracing::warn!(namespace = record.namespace, pod = record.name, %error, "a Pod cannot be named in DNS");
+        }
+    }
+}
+
+/// A Pod's addresses; none when it is being deleted or has ended, as its address may be another's soon.
+fn addresses(pod: &Pod) -> Vec<std::net::IpAddr> {
+    let is_over = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
+    if is_over || pod.metadata.deletion_timestamp.is_some() {
+        return Vec::new();
+    }
+    pod.status.pod_ips.iter().filter_map(|given| given.ip.parse().ok()).collect()
+}
