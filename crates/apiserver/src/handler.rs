@@ -20,9 +20,10 @@ use crate::authz::{self, Attributes};
 use crate::body;
 use crate::front::{Asked, Front};
 use crate::identity::User;
+use crate::negotiate;
 use crate::query::Query;
 use crate::request::RequestInfo;
-use crate::response::{self, Body};
+use crate::response::{self, Body, zipped};
 use crate::routes;
 use crate::status::Status;
 
@@ -70,12 +71,17 @@ impl Handler {
         B::Error: Into<response::BodyError>,
     {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let refused_in = negotiate::refusal(request.headers());
+        let zips = zipped::is_wanted(request.headers());
         let answered = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
         let response = answered.unwrap_or_else(|_| {
             tracing::error!(%method, path, "a request made the server panic");
             Err(Status::internal("This request caused apiserver to panic. Look in the logs for details."))
         });
-        let mut response = response.unwrap_or_else(|status| response::refusal(&status));
+        let mut response = response.unwrap_or_else(|status| response::refusal(&status, refused_in));
+        if zips {
+            response = zipped::large(response);
+        }
         if method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use http::header::ACCEPT;
 
+use crate::protobuf;
 use crate::status::Status;
 
 #[cfg(test)]
@@ -14,6 +15,8 @@ pub(crate) enum Encoding {
     #[default]
     Json,
     Yaml,
+    /// Kubernetes' protobuf.
+    Protobuf,
 }
 
 /// What of an object is shown.
@@ -40,7 +43,7 @@ pub(crate) struct Accepted {
 }
 
 /// What objects can be had as.
-const OBJECTS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf, \
+pub(crate) const OBJECTS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf, \
      application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// Chooses the best of what the client accepts for an object, a list or a watch.
@@ -54,7 +57,13 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Result<Accepted, Status> {
         .ok_or_else(|| not_acceptable("application/json, application/yaml, application/vnd.kubernetes.protobuf"))
 }
 
-fn not_acceptable(available: &str) -> Status {
+/// Chooses how a refusal is written: as the client likes best, and as JSON where it likes nothing that there is.
+pub(crate) fn refusal(headers: &HeaderMap) -> Encoding {
+    choose(headers, |form| form == Form::Whole).map_or(Encoding::Json, |accepted| accepted.encoding)
+}
+
+/// 406, with what there is.
+pub(crate) fn not_acceptable(available: &str) -> Status {
     let mut status = Status::not_acceptable(format!("406: Not Acceptable\n\nAvailable representations: {available}"));
     status.details = Some(Box::default());
     status
@@ -79,19 +88,21 @@ struct Clause<'h> {
     kind: &'h str,
     group: &'h str,
     version: &'h str,
+    stream: &'h str,
 }
 
 impl<'h> Clause<'h> {
     fn parse(clause: &'h str) -> Option<Self> {
         let mut parts = clause.split(';').map(str::trim);
         let media_type = parts.next().filter(|m| !m.is_empty())?;
-        let mut parsed = Self { media_type, quality: 1.0, kind: "", group: "", version: "" };
+        let mut parsed = Self { media_type, quality: 1.0, kind: "", group: "", version: "", stream: "" };
         for (name, value) in parts.filter_map(|p| p.split_once('=')) {
             match name {
                 "q" => parsed.quality = value.parse().unwrap_or(1.0),
                 "as" => parsed.kind = value,
                 "g" => parsed.group = value,
                 "v" => parsed.version = value,
+                "stream" => parsed.stream = value,
                 _ => {}
             }
         }
@@ -102,8 +113,13 @@ impl<'h> Clause<'h> {
         let encoding = match self.media_type {
             "application/json" | "*/*" | "application/*" => Encoding::Json,
             "application/yaml" => Encoding::Yaml,
+            protobuf::MEDIA_TYPE => Encoding::Protobuf,
             _ => return None,
         };
+        // There are no streams of YAML.
+        if !matches!((self.stream, encoding), ("", _) | ("watch", Encoding::Json | Encoding::Protobuf)) {
+            return None;
+        }
         let form = match (self.kind, self.group, self.version) {
             ("", _, _) => Form::Whole,
             ("Table", "meta.k8s.io", "v1") => Form::Table,
@@ -112,6 +128,10 @@ impl<'h> Clause<'h> {
             ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => Form::AggregatedDiscovery,
             _ => return None,
         };
+        // Neither have messages in protobuf here; tables have none in Kubernetes.
+        if encoding == Encoding::Protobuf && matches!(form, Form::Table | Form::AggregatedDiscovery) {
+            return None;
+        }
         Some(Accepted { encoding, form })
     }
 }

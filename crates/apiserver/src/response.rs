@@ -10,9 +10,15 @@ use futures::Stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
+use serde_json::Value;
 
 use crate::cache::object::Object;
+use crate::negotiate::Encoding;
+use crate::protobuf::{self, WriteError};
 use crate::status::Status;
+use zipped::Zipped;
+
+pub(crate) mod zipped;
 
 /// Why a body breaks off.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,6 +32,8 @@ pub struct Body(Inner);
 enum Inner {
     Whole(Option<Bytes>),
     List(ListBody),
+    Pieces(VecDeque<Bytes>),
+    Zipped(Box<Zipped>),
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>),
 }
 
@@ -57,8 +65,19 @@ impl Body {
                 }
                 out.freeze()
             }
-            Inner::Stream(_) => Bytes::new(),
+            Inner::Pieces(pieces) => pieces.into_iter().flatten().collect(),
+            Inner::Zipped(_) | Inner::Stream(_) => Bytes::new(),
         }
+    }
+
+    /// A body that is there at once, in pieces.
+    pub(crate) fn pieces(pieces: Vec<Bytes>) -> Self {
+        Self(Inner::Pieces(pieces.into_iter().filter(|piece| !piece.is_empty()).collect()))
+    }
+
+    /// The same, compressed as it is read.
+    pub(crate) fn zipped(self) -> Self {
+        Self(Inner::Zipped(Box::new(Zipped::new(self))))
     }
 
     /// The objects of a list, between `head` and `tail`, each after what `item` makes of it.
@@ -150,6 +169,8 @@ impl http_body::Body for Body {
         match &mut self.0 {
             Inner::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Inner::List(list) => Poll::Ready(list.chunk().map(|b| Ok(Frame::data(b)))),
+            Inner::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|b| Ok(Frame::data(b)))),
+            Inner::Zipped(zipped) => zipped.poll(context).map(|n| n.map(|r| r.map(Frame::data))),
             Inner::Stream(stream) => stream.as_mut().poll_next(context).map(|n| n.map(|r| r.map(Frame::data))),
         }
     }
@@ -158,6 +179,8 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Whole(bytes) => bytes.is_none(),
             Inner::List(list) => list.left == 0,
+            Inner::Pieces(pieces) => pieces.is_empty(),
+            Inner::Zipped(zipped) => zipped.is_ended(),
             Inner::Stream(_) => false,
         }
     }
@@ -166,7 +189,8 @@ impl http_body::Body for Body {
         match &self.0 {
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Inner::List(list) => SizeHint::with_exact(list.left),
-            Inner::Stream(_) => SizeHint::default(),
+            Inner::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|b| b.len() as u64).sum()),
+            Inner::Zipped(_) | Inner::Stream(_) => SizeHint::default(),
         }
     }
 }
@@ -191,9 +215,39 @@ pub(crate) fn typed(code: StatusCode, media_type: &'static str, body: Body) -> R
     response
 }
 
+/// A `Status` with this code.
+pub(crate) fn status(code: StatusCode, status: &Status, encoding: Encoding) -> Response<Body> {
+    let json = status.encode();
+    // What cannot be written as it is wanted is JSON, which clients find out from its type.
+    encoded(encoding, code, json.clone().into()).unwrap_or_else(|_| self::json(code, Body::whole(json)))
+}
+
+/// Bytes of JSON, or what they are in another encoding.
+pub(crate) fn encoded(encoding: Encoding, code: StatusCode, json: Bytes) -> Result<Response<Body>, Status> {
+    match encoding {
+        Encoding::Json => Ok(self::json(code, Body::whole(json))),
+        Encoding::Yaml => {
+            let document: Value = serde_json::from_slice(&json).map_err(|e| Status::internal(e.to_string()))?;
+            let yaml = serde_saphyr::to_string(&document).map_err(|e| Status::internal(e.to_string()))?;
+            Ok(typed(code, "application/yaml", Body::whole(yaml)))
+        }
+        Encoding::Protobuf => {
+            let body = protobuf::write_named(&json)?;
+            Ok(typed(code, protobuf::MEDIA_TYPE, Body::whole(body)))
+        }
+    }
+}
+
+impl From<WriteError> for Status {
+    fn from(error: WriteError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "an object cannot be written in protobuf");
+        Self::internal(error.to_string())
+    }
+}
+
 /// A refusal.
-pub(crate) fn refusal(status: &Status) -> Response<Body> {
-    let mut response = json(status.code, Body::whole(status.encode()));
+pub(crate) fn refusal(status: &Status, encoding: Encoding) -> Response<Body> {
+    let mut response = self::status(status.code, status, encoding);
     let seconds = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
     if seconds > 0 {
         response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -71,6 +71,7 @@ async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>
         };
     }
     let accepted = negotiate::object(&asked.parts.headers)?;
+    let refused_in = negotiate::refusal(&asked.parts.headers);
     let call = Call {
         api: front.api.clone(),
         kind,
@@ -80,7 +81,7 @@ async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>
         headers: asked.parts.headers,
         body: asked.body,
     };
-    let mut response = object(front, call).await.unwrap_or_else(|status| response::refusal(&status));
+    let mut response = object(front, call).await.unwrap_or_else(|status| response::refusal(&status, refused_in));
     if let Some(deprecation) = kind.strategy.deprecation() {
         response::add_first_warning(&mut response, deprecation);
     }

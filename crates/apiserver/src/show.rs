@@ -1,14 +1,17 @@
-//! From objects to what the client accepts: whole, as a table, or their metadata alone; as JSON or YAML.
+//! From objects to what the client accepts: whole, as a table, or their metadata alone; as JSON, YAML or protobuf.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use kinds::Kind;
+use kinds::schema::{self, Type};
 use serde_json::{Value, json};
 
 use crate::cache::object::Object;
 use crate::negotiate::{Accepted, Encoding, Form};
+use crate::protobuf::{self, List};
+pub(crate) use crate::response::encoded;
 use crate::response::{self, Body, ItemForm, METADATA_HEAD};
 use crate::status::Status;
 
@@ -57,27 +60,43 @@ impl View {
                 let why = "you may only request PartialObjectMetadataList for list results";
                 return Err(Status::not_acceptable(format!("NotAcceptable: {why}")));
             }
-            _ => self.event_object(object, true),
+            _ if self.accepted.encoding == Encoding::Protobuf => {
+                return Ok(response::typed(code, protobuf::MEDIA_TYPE, Body::whole(self.protobuf(object)?)));
+            }
+            _ => self.json(object, true),
         };
-        self.answer(code, bytes)
+        encoded(self.accepted.encoding, code, bytes)
     }
 
-    /// One object as a watch shows it; `first` says whether it is the first, whose table has headings.
-    pub fn event_object(&self, object: &Object, first: bool) -> Bytes {
+    /// One object in JSON; `first` says whether it is the first of a watch, whose table has headings.
+    pub fn json(&self, object: &Object, first: bool) -> Bytes {
         match self.accepted.form {
             Form::Whole | Form::AggregatedDiscovery => object.bytes().clone(),
-            Form::Metadata | Form::MetadataList => {
-                let mut out = Vec::with_capacity(METADATA_HEAD.len() + object.metadata().len() + 1);
-                out.extend_from_slice(METADATA_HEAD.as_bytes());
-                out.extend_from_slice(object.metadata());
-                out.push(b'}');
-                out.into()
-            }
+            Form::Metadata | Form::MetadataList => [METADATA_HEAD.as_bytes(), object.metadata(), b"}"].concat().into(),
             Form::Table => {
                 let metadata = json!({ "resourceVersion": object.revision.to_string() });
                 self.table(metadata, std::iter::once(object), first).into()
             }
         }
+    }
+
+    /// One object in protobuf.
+    pub fn protobuf(&self, object: &Object) -> Result<Bytes, Status> {
+        let body = match self.accepted.form {
+            Form::Metadata | Form::MetadataList => protobuf::write_named(&self.json(object, true))?,
+            _ => protobuf::write(object.bytes(), &self.kind.api_version(), self.kind.kind, self.of_type()?)?,
+        };
+        Ok(body.into())
+    }
+
+    /// The type of the objects. It will do for their metadata alone too, which are field 1 of all of them.
+    fn of_type(&self) -> Result<&'static Type, Status> {
+        schema::get(self.kind.schema).ok_or_else(|| Status::internal(format!("no schema of {}", self.kind.schema)))
+    }
+
+    /// Whether a list is more than the bytes that are there.
+    pub fn makes_lists_anew(&self) -> bool {
+        self.accepted.form == Form::Table || self.accepted.encoding != Encoding::Json
     }
 
     /// An answer with a list.
@@ -91,7 +110,8 @@ impl View {
         }
         let (kind, api_version, form) = match self.accepted.form {
             Form::Table => {
-                return self.answer(StatusCode::OK, self.table(metadata, objects.iter().map(|o| &**o), true).into());
+                let table = self.table(metadata, objects.iter().map(|o| &**o), true);
+                return encoded(self.accepted.encoding, StatusCode::OK, table.into());
             }
             Form::Metadata => {
                 let why = "you may only request PartialObjectMetadata for single objects";
@@ -104,15 +124,24 @@ impl View {
                 (format!("{}List", self.kind.kind), self.kind.api_version(), ItemForm::Object)
             }
         };
+        if self.accepted.encoding == Encoding::Protobuf {
+            let mut list = List::new(&metadata)?;
+            let of_type = self.of_type()?;
+            for object in &objects {
+                match form {
+                    ItemForm::Object => list.push(object.bytes(), of_type)?,
+                    ItemForm::Metadata => list.push(&self.json(object, true), of_type)?,
+                }
+            }
+            let pieces = list.finish(&api_version, &kind);
+            return Ok(response::typed(StatusCode::OK, protobuf::MEDIA_TYPE, Body::pieces(pieces)));
+        }
         let head =
             format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":[");
         let body = Body::list(head.into(), objects, Bytes::from_static(b"]}"), form);
         match self.accepted.encoding {
             Encoding::Json => Ok(response::json(StatusCode::OK, body)),
-            Encoding::Yaml => {
-                let whole = body.into_whole();
-                self.answer(StatusCode::OK, whole)
-            }
+            other => encoded(other, StatusCode::OK, body.into_whole()),
         }
     }
 
@@ -153,21 +182,5 @@ impl View {
             }),
         };
         row
-    }
-
-    fn answer(&self, code: StatusCode, bytes: Bytes) -> Result<Response<Body>, Status> {
-        encoded(self.accepted.encoding, code, bytes)
-    }
-}
-
-/// An answer with this JSON, or what it is in YAML.
-pub(crate) fn encoded(encoding: Encoding, code: StatusCode, json: Bytes) -> Result<Response<Body>, Status> {
-    match encoding {
-        Encoding::Json => Ok(response::json(code, Body::whole(json))),
-        Encoding::Yaml => {
-            let document: Value = serde_json::from_slice(&json).map_err(|e| Status::internal(e.to_string()))?;
-            let yaml = serde_saphyr::to_string(&document).map_err(|e| Status::internal(e.to_string()))?;
-            Ok(response::typed(code, "application/yaml", Body::whole(yaml)))
-        }
     }
 }

@@ -134,7 +134,7 @@ async fn objects_are_shown_as_metadata_tables_and_yaml() {
     assert_eq!(bare.with(200)["rows"][0]["object"], json!(null));
     let yaml = get(one(), "application/yaml").await.with(200);
     assert!(yaml.as_str().unwrap().contains("\nkind: ConfigMap"), "{yaml}");
-    let refused = get(one(), "application/vnd.kubernetes.protobuf").await;
+    let refused = get(one(), "application/cbor").await;
     assert_eq!(refused.code, 406);
 }
 

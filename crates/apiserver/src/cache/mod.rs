@@ -13,7 +13,7 @@ pub(crate) mod selection;
 pub(crate) mod table;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kinds::{Kind, registry};
@@ -157,7 +157,10 @@ impl Cache {
                 (Change::Delete, Some(previous)) => (None, Some(object(&previous.value)?)),
                 (Change::Delete, None) => continue,
             };
-            events.push((i, Event { revision: batch.revision, current, previous: None, gone }));
+            events.push((
+                i,
+                Event { revision: batch.revision, current, previous: None, gone, protobuf: OnceLock::new() },
+            ));
         }
         Ok(events)
     }

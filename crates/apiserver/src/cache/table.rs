@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use super::object::Object;
 
@@ -27,6 +29,8 @@ pub(crate) struct Event {
     pub previous: Option<Arc<Object>>,
     /// When it is gone: its last state, with the revision at which it went.
     pub gone: Option<Arc<Object>>,
+    /// The object that it tells of in protobuf, when a watch has sent it so.
+    pub protobuf: OnceLock<Bytes>,
 }
 
 impl Event {

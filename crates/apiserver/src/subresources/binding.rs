@@ -27,7 +27,7 @@ pub(crate) async fn create(call: &Call) -> Result<Response<Body>, Status> {
         bind(call, &binding).await?;
     }
     let body = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
-    let mut response = response::json(StatusCode::CREATED, Body::whole(body.to_string()));
+    let mut response = response::encoded(call.accepted.encoding, StatusCode::CREATED, body.to_string().into())?;
     response::add_warnings(&mut response, &warnings);
     Ok(response)
 }

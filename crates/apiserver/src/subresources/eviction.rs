@@ -28,5 +28,5 @@ pub(crate) async fn create(call: &Call) -> Result<Response<Body>, Status> {
     deletion.dry_run |= options.dry_run;
     delete::delete(&call.api, call.kind, &call.info.namespace, &call.info.name, &deletion).await?;
     let body = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
-    Ok(response::json(StatusCode::CREATED, Body::whole(body.to_string())))
+    response::encoded(call.accepted.encoding, StatusCode::CREATED, body.to_string().into())
 }

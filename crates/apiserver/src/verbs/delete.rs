@@ -158,7 +158,7 @@ pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {
     }
     let document = deleted.object.document();
     let status = Status::deleted(call.kind, &info.name, text(at(&document, "metadata"), "uid"));
-    Ok(response::json(code, Body::whole(status.encode())))
+    Ok(response::status(code, &status, call.accepted.encoding))
 }
 
 /// Deletes an object, or marks it as one to be deleted.

@@ -24,5 +24,5 @@ pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {
             Ok(_) => {}
         }
     }
-    view.list(page.objects, &page.metadata)
+    list::show(view, page).await
 }

@@ -13,9 +13,11 @@ use crate::cache::object::Object;
 use crate::cache::selection::Selection;
 use crate::query::{ListOptions, VersionMatch};
 use crate::response::Body;
-use crate::show::ListMetadata;
+use crate::show::{ListMetadata, View};
 use crate::status::{Cause, Status};
 
+/// How many objects are much work to show otherwise than they are kept.
+const MUCH: usize = 64;
 /// How long a list waits for a revision that the server has not seen yet.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -25,7 +27,16 @@ pub(crate) async fn list(call: &Call) -> Result<Response<Body>, Status> {
     let selection = call.selection(&options)?;
     let view = call.view()?;
     let page = page(call, &options, &selection).await?;
-    view.list(page.objects, &page.metadata)
+    show(view, page).await
+}
+
+/// Shows a page; one that is much work is made where others do not wait for it.
+pub(crate) async fn show(view: View, page: Page) -> Result<Response<Body>, Status> {
+    if page.objects.len() < MUCH || !view.makes_lists_anew() {
+        return view.list(page.objects, &page.metadata);
+    }
+    let made = tokio::task::spawn_blocking(move || view.list(page.objects, &page.metadata)).await;
+    made.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
 }
 
 /// One page of a list.

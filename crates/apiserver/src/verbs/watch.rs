@@ -24,7 +24,8 @@ use crate::cache::Next;
 use crate::cache::object::Object;
 use crate::cache::selection::Selection;
 use crate::cache::table::Event;
-use crate::negotiate::{Encoding, Form};
+use crate::negotiate::{self, Encoding, Form};
+use crate::protobuf;
 use crate::query::ListOptions;
 use crate::response::{self, Body, BodyError};
 use crate::show::View;
@@ -47,8 +48,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<Body>, Status> {
     let selection = call.selection(&options)?;
     let view = call.view()?;
     if view.accepted.encoding == Encoding::Yaml || view.accepted.form == Form::MetadataList {
-        let why = "406: Not Acceptable\n\nAvailable representations: application/json, application/json;stream=watch";
-        return Err(Status::not_acceptable(why));
+        return Err(negotiate::not_acceptable(negotiate::OBJECTS));
     }
     let lasts = options.timeout.unwrap_or_else(|| LASTS.mul_f64(rand::rng().random_range(1.0..2.0)));
     let changed = call.api.cache.subscribe(call.kind);
@@ -71,10 +71,12 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<Body>, Status> {
         let chunk = stream.chunk().await?;
         Some((Ok::<_, BodyError>(chunk), stream))
     });
-    let mut response = response::json(StatusCode::OK, Body::stream(body));
-    // Told apart from a list by what follows, not by its type, as in Kubernetes.
-    response.headers_mut().remove(http::header::CONTENT_LENGTH);
-    Ok(response)
+    // In JSON it is told apart from a list by what follows, not by its type, as in Kubernetes.
+    let media_type = match view.accepted.encoding {
+        Encoding::Protobuf => protobuf::WATCH_MEDIA_TYPE,
+        Encoding::Json | Encoding::Yaml => "application/json",
+    };
+    Ok(response::typed(StatusCode::OK, media_type, Body::stream(body)))
 }
 
 /// The objects to send first, the revision of the bookmark after them if one is wanted, and the place to go on from.
@@ -129,7 +131,7 @@ impl Stream {
         let mut out = BytesMut::new();
         while out.len() < CHUNK {
             let Some(object) = self.initial.pop_front() else { break };
-            self.write("ADDED", &object, &mut out);
+            self.write("ADDED", &object, None, &mut out);
         }
         if self.initial.is_empty()
             && let Some(revision) = self.initial_end.take()
@@ -144,7 +146,10 @@ impl Stream {
             match self.api.cache.next(self.view.kind, self.place?, BATCH) {
                 Next::Expired => {
                     self.place = None;
-                    write_error(&Status::expired("The resourceVersion for the provided watch is too old."), &mut out);
+                    self.write_error(
+                        &Status::expired("The resourceVersion for the provided watch is too old."),
+                        &mut out,
+                    );
                 }
                 Next::Events { events, .. } if events.is_empty() => self.wait(&mut out).await?,
                 Next::Events { events, place, .. } => {
@@ -195,14 +200,14 @@ impl Stream {
     fn tell(&mut self, event: &Event, out: &mut BytesMut) {
         let wanted = |object: &Option<Arc<Object>>| object.as_ref().filter(|o| self.selection.matches(o)).cloned();
         match (wanted(&event.previous), wanted(&event.current)) {
-            (None, Some(object)) => self.write("ADDED", &object, out),
-            (Some(_), Some(object)) => self.write("MODIFIED", &object, out),
+            (None, Some(object)) => self.write("ADDED", &object, Some(event), out),
+            (Some(_), Some(object)) => self.write("MODIFIED", &object, Some(event), out),
             (Some(previous), None) => match (&event.gone, &event.current) {
-                (Some(gone), _) => self.write("DELETED", gone, out),
+                (Some(gone), _) => self.write("DELETED", gone, Some(event), out),
                 (None, Some(current)) => {
                     // It is there, but not for this watch: its last state here, at the revision of its leaving.
                     let left = Object::new(self.view.kind, &previous.document(), current.revision);
-                    self.write("DELETED", &left, out);
+                    self.write("DELETED", &left, None, out);
                 }
                 (None, None) => {}
             },
@@ -210,9 +215,40 @@ impl Stream {
         }
     }
 
-    fn write(&mut self, kind: &str, object: &Object, out: &mut BytesMut) {
-        let object = self.view.event_object(object, std::mem::take(&mut self.first));
-        write_event(kind, &object, out);
+    /// Sends an object, which is that of `event` if there is one.
+    fn write(&mut self, kind: &str, object: &Object, event: Option<&Event>, out: &mut BytesMut) {
+        let first = std::mem::take(&mut self.first);
+        if self.view.accepted.encoding != Encoding::Protobuf {
+            return write_json(kind, &self.view.json(object, first), out);
+        }
+        let shared = event.filter(|_| self.view.accepted.form == Form::Whole).map(|event| &event.protobuf);
+        // Encoded by the first watch that sends it.
+        let encoded = match shared.and_then(|shared| shared.get()) {
+            Some(encoded) => Ok(encoded.clone()),
+            None => self.view.protobuf(object),
+        };
+        match encoded {
+            Ok(encoded) => {
+                protobuf::frame(kind, &encoded, out);
+                // Another watch may have been faster; what it has put there is the same.
+                let _ = shared.map(|shared| shared.set(encoded));
+            }
+            Err(status) => {
+                self.place = None;
+                self.write_error(&status, out);
+            }
+        }
+    }
+
+    fn write_error(&self, status: &Status, out: &mut BytesMut) {
+        let json = status.encode();
+        match self.view.accepted.encoding {
+            Encoding::Protobuf => match protobuf::write_named(&json) {
+                Ok(body) => protobuf::frame("ERROR", &body, out),
+                Err(error) => tracing::error!(%error, status.message, "a watch ends without saying why"),
+            },
+            Encoding::Json | Encoding::Yaml => write_json("ERROR", &json, out),
+        }
     }
 
     fn write_bookmark(&mut self, revision: u64, initial_end: bool, out: &mut BytesMut) {
@@ -234,15 +270,21 @@ impl Stream {
             }
             _ => json!({ "kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata }),
         };
-        write_event("BOOKMARK", object.to_string().as_bytes(), out);
+        let json = object.to_string();
+        if self.view.accepted.encoding != Encoding::Protobuf {
+            return write_json("BOOKMARK", json.as_bytes(), out);
+        }
+        match protobuf::write_named(json.as_bytes()) {
+            Ok(body) => protobuf::frame("BOOKMARK", &body, out),
+            Err(error) => {
+                self.place = None;
+                self.write_error(&error.into(), out);
+            }
+        }
     }
 }
 
-fn write_error(status: &Status, out: &mut BytesMut) {
-    write_event("ERROR", &status.encode(), out);
-}
-
-fn write_event(kind: &str, object: &[u8], out: &mut BytesMut) {
+fn write_json(kind: &str, object: &[u8], out: &mut BytesMut) {
     out.reserve(object.len() + 48);
     out.put_slice(b"{\"type\":\"");
     out.put_slice(kind.as_bytes());

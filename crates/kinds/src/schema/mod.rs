@@ -71,6 +71,12 @@ impl Type {
         self.gvk
     }
 
+    /// Its place in [`types`], if it is one of them.
+    pub fn position(&self) -> usize {
+        let from = types().as_ptr().addr();
+        std::ptr::from_ref(self).addr().wrapping_sub(from) / size_of::<Self>()
+    }
+
     /// All fields, by name in ascending order.
     pub fn fields(&self) -> &[Field] {
         &self.fields
