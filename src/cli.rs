@@ -1,8 +1,10 @@
 //! The command line. What each flag means is said here, once: `--help` shows it.
 
 mod agent;
+mod dns;
 
 pub use agent::Agent;
+pub use dns::Dns;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -42,6 +44,8 @@ pub enum Command {
     Agent(Box<Agent>),
     /// Say of each Service of any Kubernetes cluster whether every node's agent has programmed it.
     Controller(Controller),
+    /// Answer the DNS of any Kubernetes cluster, in CoreDNS' place.
+    Dns(Box<Dns>),
     /// Load, list and remove the images that Pods run.
     Image(Image),
     /// End a node of a running cluster without a word, as a power cut would.

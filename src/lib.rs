@@ -1,7 +1,7 @@
 //! The wiring of the rooms into one binary; one file a subcommand.
 //!
 //! In reading order: [`cli`] (the flags), [`layout`] (where everything of a cluster is), [`up`] and [`down`],
-//! [`server`] (the control plane) and [`node_command`] (a node), [`agent`] (kube-proxy's part of it alone) and [`controller`] (beside it), [`image`]; beside them what they stand on:
+//! [`server`] (the control plane) and [`node_command`] (a node), [`agent`] (kube-proxy's part of it alone) and [`controller`] (beside it), [`dns_command`] (CoreDNS' part), [`image`]; beside them what they stand on:
 //! [`data_dir`] (whose objects lie where), [`run_dir`] (what runs), [`network`], [`netns`], [`process`], [`preflight`], [`kubeconfig`],
 //! [`manifest`], [`control`], [`ends`], [`memory`], [`refusal`], [`stdio`].
 
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod control;
 pub mod controller;
 pub mod data_dir;
+pub mod dns_command;
 pub mod down;
 pub mod ends;
 pub mod image;
@@ -119,7 +120,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
         // Before any thread exists, so that all of them are inside.
         netns::enter(pin)?;
     }
-    if matches!(cli.command, Command::Node(_) | Command::Agent(_)) {
+    if matches!(cli.command, Command::Node(_) | Command::Agent(_) | Command::Dns(_)) {
         memory::return_freed_at_once();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -138,6 +139,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             Command::Node(args) => node_command::run(args).await,
             Command::Agent(args) => agent::run(*args).await,
             Command::Controller(args) => controller::run(args).await,
+            Command::Dns(args) => dns_command::run(*args).await,
             Command::Image(args) => image::run(args).await,
             Command::StopNode(args) => up::ask(&args, Request::StopNode { node: args.node.clone() }).await,
             Command::StartNode(args) => up::ask(&args, Request::StartNode { node: args.node.clone() }).await,

@@ -182,6 +182,13 @@ impl World {
         Process::start(command)
     }
 
+    /// Starts DNS on the node.
+    pub fn start_dns(&self, arguments: &[&str]) -> Process {
+        let mut command = self.node.command(env!("CARGO_BIN_EXE_portolan"));
+        command.args(["dns", "--kubeconfig", KUBECONFIG]).args(arguments);
+        Process::start(command)
+    }
+
     /// Runs the agent on the node to its end, which must be good; answers with what it said.
     pub fn agent_succeeds(&self, arguments: &[&str]) -> String {
         let mut command = self.node.command(env!("CARGO_BIN_EXE_portolan"));
@@ -229,6 +236,13 @@ impl World {
         let objects = self.objects(version, plural, namespace);
         let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
         self.runtime.block_on(objects.patch(name, &params, &patch)).unwrap();
+    }
+
+    /// Changes an object's status by a merge patch.
+    pub fn patch_status(&self, version: &str, plural: &str, namespace: &str, name: &str, patch: &Value) {
+        let objects = self.objects(version, plural, namespace);
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        self.runtime.block_on(objects.patch_status(name, &params, &patch)).unwrap();
     }
 
     /// Deletes an object.
@@ -329,6 +343,7 @@ fn kind(plural: &str) -> &'static str {
         "namespaces" => "Namespace",
         "endpointslices" => "EndpointSlice",
         "events" => "Event",
+        "pods" => "Pod",
         _ => panic!("{plural} is not used here"),
     }
 }

@@ -28,6 +28,7 @@ mod zones;
 pub use handle::{Index, IndexStats};
 pub use lookup::Verdict;
 pub use records::{EndpointRecord, IndexError, PodRecord, PortRecord, Protocol, ServiceRecord, Shape, SliceRecord};
+pub use reverse::reverse_zones;
 pub use transfer::Transfer;
 pub use zones::{Fallthrough, IndexOptions, PodNames};
 

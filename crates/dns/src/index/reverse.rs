@@ -2,7 +2,41 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
 use crate::query::AskedName;
+
+/// The zones under which a range's addresses are found: one where its length is whole octets (IPv6: nibbles), else one
+/// for each of the longer ranges that it is made of. `10.96.0.0/12` has sixteen.
+#[must_use]
+pub fn reverse_zones(range: IpNet) -> Vec<String> {
+    let zone = |labels: &mut dyn DoubleEndedIterator<Item = String>, root: &str| {
+        labels.rev().map(|label| label + ".").collect::<String>() + root
+    };
+    match range {
+        IpNet::V4(range) => {
+            let length = range.prefix_len().div_ceil(8) * 8;
+            let parts = range.subnets(length).into_iter().flatten();
+            let labels = |part: Ipv4Net| part.network().octets().map(|octet| octet.to_string());
+            parts
+                .map(|part| zone(&mut labels(part).into_iter().take(usize::from(length / 8)), "in-addr.arpa"))
+                .collect()
+        }
+        IpNet::V6(range) => {
+            let length = range.prefix_len().div_ceil(4) * 4;
+            let parts = range.subnets(length).into_iter().flatten();
+            let labels = |part: Ipv6Net| {
+                part.network().octets().into_iter().flat_map(|octet| [octet >> 4, octet & 0xf]).collect::<Vec<_>>()
+            };
+            parts
+                .map(|part| {
+                    let nibbles: Vec<_> = labels(part).into_iter().take(usize::from(length / 4)).collect();
+                    zone(&mut nibbles.into_iter().map(|nibble| format!("{nibble:x}")), "ip6.arpa")
+                })
+                .collect()
+        }
+    }
+}
 
 /// The address that a name below `in-addr.arpa` or `ip6.arpa` stands for, when it is written in full.
 pub(super) fn address(name: &AskedName) -> Option<IpAddr> {

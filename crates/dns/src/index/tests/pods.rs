@@ -62,6 +62,23 @@ fn several_zones_name_the_same_cluster_and_pointers_lead_into_the_first() {
 }
 
 #[test]
+fn ranges_have_reverse_zones() {
+    let zones = |range: &str| crate::index::reverse_zones(range.parse().unwrap());
+    assert_eq!(zones("10.96.0.0/16"), ["96.10.in-addr.arpa"]);
+    assert_eq!(zones("10.0.0.0/8"), ["10.in-addr.arpa"]);
+    assert_eq!(zones("192.0.2.7/32"), ["7.2.0.192.in-addr.arpa"]);
+    assert_eq!(zones("10.96.0.0/14"), ["96", "97", "98", "99"].map(|second| format!("{second}.10.in-addr.arpa")));
+    assert_eq!(zones("0.0.0.0/0"), ["in-addr.arpa"]);
+    assert_eq!(zones("fd00:96::/32"), ["6.9.0.0.0.0.d.f.ip6.arpa"]);
+    assert_eq!(zones("fd00:96::/31"), ["6.9.0.0.0.0.d.f.ip6.arpa", "7.9.0.0.0.0.d.f.ip6.arpa"]);
+    let index = cluster::index_with(&IndexOptions { reverse_zones: zones("10.96.0.0/14"), ..IndexOptions::default() });
+    let pointer = told(&index, "1.7.96.10.in-addr.arpa.", rtype::PTR);
+    assert_eq!(pointer, "1.7.96.10.in-addr.arpa. PTR web.shop.svc.cluster.local.");
+    assert_eq!(told(&index, "1.7.97.10.in-addr.arpa.", rtype::PTR), "NXDOMAIN 97.10.in-addr.arpa.");
+    assert_eq!(told(&index, "1.0.1.10.in-addr.arpa.", rtype::PTR), "NOERROR", "another's zone");
+}
+
+#[test]
 fn a_service_without_endpoints_may_not_exist() {
     let index = cluster::index_with(&IndexOptions { ignore_empty_services: true, ..IndexOptions::default() });
     for (name, qtype) in [("noendpoints.shop", rtype::A), ("noendpoints.shop", rtype::SRV)] {

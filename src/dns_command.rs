@@ -1,0 +1,73 @@
+//! `portolan dns`: the cluster's DNS alone, in CoreDNS' place.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use dns::config::{Cluster, Config};
+use dns::index::reverse_zones;
+use dns::{ForwarderConfig, IndexOptions};
+use node::proxy::options::Bind;
+
+use crate::ends::Ends;
+use crate::refusal::Refusal;
+use crate::{agent, cli, server};
+
+/// Answers DNS until it is told to end.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(args: cli::Dns) -> Result<()> {
+    let ends = Ends::listen()?;
+    let config = config(&args)?;
+    let client = agent::client(args.kubeconfig.as_deref().map(|path| ("--kubeconfig", path))).await?;
+    node::dns::run(config, Some(client), ends.token()).await.context("DNS cannot be answered")
+}
+
+/// What the flags say.
+fn config(args: &cli::Dns) -> Result<Config, Refusal> {
+    let default = Config::default();
+    let mut index = IndexOptions {
+        zones: args.zone.clone(),
+        ttl: args.ttl,
+        negative_ttl: args.negative_ttl,
+        fallthrough: args.reverse_fallthrough.into(),
+        pods: args.pods.into(),
+        endpoint_pod_names: args.endpoint_pod_names,
+        ..IndexOptions::default()
+    };
+    if !args.reverse_range.is_empty() {
+        index.reverse_zones = args.reverse_range.iter().flat_map(|range| reverse_zones(*range)).collect();
+    }
+    let upstreams = match args.upstream.as_slice() {
+        [] if args.no_upstream => Vec::new(),
+        [] => server::machine_resolvers(),
+        given => given.to_vec(),
+    };
+    let mut server = default.server;
+    server.listen = if args.listen.is_empty() { node::dns::everywhere(53) } else { args.listen.clone() };
+    server.workers = args.workers;
+    if let Some(itself) = upstreams.iter().find(|upstream| server.listen.contains(upstream)) {
+        return Err(Refusal::new(format!(
+            "{itself} is asked for other names and is this server itself; give --upstream, or --no-upstream"
+        )));
+    }
+    Ok(Config {
+        server,
+        cluster: Some(Cluster { index, namespaces: args.namespace.clone(), ..Cluster::default() }),
+        forward: (!upstreams.is_empty()).then(|| ForwarderConfig { upstreams, ..ForwarderConfig::default() }),
+        clients: if args.client.is_empty() { default.clients } else { Some(args.client.clone()) },
+        transfer: args.allow_transfer.clone(),
+        health: address(args.health_address, default.health),
+        lameduck: args.lameduck,
+        ready: address(args.ready_address, default.ready),
+        metrics: address(args.metrics_address, default.metrics),
+    })
+}
+
+fn address(said: Option<Bind>, default: Option<SocketAddr>) -> Option<SocketAddr> {
+    match said {
+        None => default,
+        Some(Bind::Off) => None,
+        Some(Bind::At(address)) => Some(address),
+    }
+}

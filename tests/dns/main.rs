@@ -1,0 +1,111 @@
+//! `portolan dns` in CoreDNS' place: names, health, readiness, metrics, and an API that comes late and goes away.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+#[allow(dead_code, reason = "the agent's tests need more of a cluster than these")]
+#[path = "../agent/world.rs"]
+mod world;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::rr::{Name, RecordType};
+use serde_json::json;
+use testbed::Namespace;
+
+use world::{PODS, World};
+
+const DNS: &str = "192.0.2.10:53";
+
+/// What a question asked from inside a namespace gets: the response code and the records' data; `None` for silence.
+fn ask(from: &Namespace, name: &str, kind: RecordType) -> Option<String> {
+    let mut question = Message::new(7, MessageType::Query, OpCode::Query);
+    question.metadata.recursion_desired = true;
+    question.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    let packet = question.to_vec().unwrap();
+    let exchange = || -> std::io::Result<Message> {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        socket.connect(DNS.parse::<SocketAddr>().unwrap())?;
+        socket.send(&packet)?;
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer)?;
+        Ok(Message::from_vec(&buffer[..length]).unwrap())
+    };
+    let answer = from.run(exchange).unwrap().ok()?;
+    let code = format!("{:?}", answer.metadata.response_code).to_uppercase();
+    let data: Vec<_> = answer.answers.iter().map(|record| record.data.to_string()).collect();
+    Some([&[code], data.as_slice()].concat().join(" "))
+}
+
+fn metric(world: &World, name: &str) -> Option<String> {
+    let (_, text) = world.http(&world.node, "127.0.0.1:9153", "/metrics")?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).map(str::to_owned)
+}
+
+fn status(world: &World, port: u16, path: &str) -> Option<u16> {
+    Some(world.http(&world.node, &format!("127.0.0.1:{port}"), path)?.0)
+}
+
+#[test]
+fn names_are_answered_from_when_they_are_known_and_while_the_api_is_away() {
+    let Some(mut world) = World::new() else { return };
+    let service = world.service("web", json!({}));
+    let (web, address) = ("web.default.svc.cluster.local.", service["spec"]["clusterIP"].as_str().unwrap());
+    world.stop_server();
+    let dns = world.start_dns(&["--no-upstream", "--reverse-range", "10.96.0.0/16"]);
+    let pod = &world.pods[0];
+    world.wait("it says that it does not know", || ask(pod, web, RecordType::A).as_deref() == Some("SERVFAIL"));
+    world.wait("it is healthy", || status(&world, 8080, "/health") == Some(200));
+    assert_eq!(status(&world, 8181, "/ready"), Some(503));
+    assert_eq!(ask(pod, "example.com.", RecordType::A).as_deref(), Some("REFUSED"));
+
+    world.restart_server();
+    let known = format!("NOERROR {address}");
+    world.wait("names are known", || ask(&world.pods[0], web, RecordType::A).as_ref() == Some(&known));
+    world.wait("it is ready", || status(&world, 8181, "/ready") == Some(200));
+    let backwards: Vec<_> = address.split('.').rev().collect();
+    let reverse = ask(&world.pods[0], &format!("{}.in-addr.arpa.", backwards.join(".")), RecordType::PTR);
+    assert_eq!(reverse.as_deref(), Some("NOERROR web.default.svc.cluster.local."));
+    assert_eq!(ask(&world.pods[0], "gone.default.svc.cluster.local.", RecordType::A).as_deref(), Some("NXDOMAIN"));
+    assert!(ask(&world.outside, web, RecordType::A).is_none(), "an address of the Internet may be forged");
+    ask(&world.pods[0], "www.example.com.default.svc.cluster.local.", RecordType::A);
+    let misses = "portolan_dns_search_misses_total{namespace=\"default\"}";
+    assert_eq!(metric(&world, misses).as_deref(), Some("1"));
+    let code = "coredns_dns_responses_total{server=\"dns://:53\",zone=\".\",view=\"\",rcode=\"NXDOMAIN\",plugin=\"kubernetes\"}";
+    assert_eq!(metric(&world, code).as_deref(), Some("2"));
+    world.wait("the API is reached", || metric(&world, "portolan_dns_api_reached").as_deref() == Some("1"));
+
+    world.stop_server();
+    world.wait("the loss is told", || metric(&world, "portolan_dns_api_reached").as_deref() == Some("0"));
+    assert_eq!(ask(&world.pods[0], web, RecordType::A), Some(known));
+    assert_eq!(status(&world, 8181, "/ready"), Some(200));
+    world.restart_server();
+    world.wait("the API is reached again", || metric(&world, "portolan_dns_api_reached").as_deref() == Some("1"));
+    let made = world.service("late", json!({ "clusterIP": "None" }));
+    assert_eq!(made["spec"]["clusterIP"], "None");
+    world.slice("late", &[(PODS[1], "node-1")]);
+    let late = format!("NOERROR {}", PODS[1]);
+    let name = "late.default.svc.cluster.local.";
+    world.wait("a new name is known", || ask(&world.pods[0], name, RecordType::A).as_ref() == Some(&late));
+    dns.end();
+}
+
+#[test]
+fn names_of_pods_are_verified() {
+    let Some(world) = World::new() else { return };
+    let flags = ["--pods", "verified", "--no-upstream", "--zone", "cluster.local", "--zone", "k8s.example.org"];
+    let dns = world.start_dns(&flags);
+    let name = "10-244-1-77.default.pod.k8s.example.org.";
+    world.wait("names are known", || ask(&world.pods[0], name, RecordType::A).as_deref() == Some("NXDOMAIN"));
+    let spec = json!({ "containers": [{ "name": "c", "image": "none" }], "nodeSelector": { "no": "where" } });
+    world.create("v1", "pods", "default", json!({ "metadata": { "name": "p" }, "spec": spec }));
+    let status =
+        json!({ "status": { "phase": "Running", "podIP": "10.244.1.77", "podIPs": [{ "ip": "10.244.1.77" }] } });
+    world.patch_status("v1", "pods", "default", "p", &status);
+    let known = || ask(&world.pods[0], name, RecordType::A);
+    world.wait("the Pod has its name", || known().as_deref() == Some("NOERROR 10.244.1.77"));
+    world.patch_status("v1", "pods", "default", "p", &json!({ "status": { "phase": "Succeeded" } }));
+    world.wait("it has ended", || known().as_deref() == Some("NXDOMAIN"));
+    dns.end();
+}
