@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::IPAddress;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,13 @@ pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub const NODE_LEASES: &str = "kube-node-lease";
 /// The name of the ConfigMap that holds the cluster's root certificate, in every namespace.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
+
+/// Where the settings of load balancers are: a ConfigMap's namespace, name, and the key of its data.
+pub const LOAD_BALANCER_SETTINGS: (&str, &str, &str) = ("kube-system", "portolan-load-balancer", "config");
+/// The label and the value by which an IPAddress is a load balancer's claim, as Kubernetes' own allocator labels its own.
+pub const CLAIM: (&str, &str) = ("ipaddress.kubernetes.io/managed-by", "load-balancer.portolan.dev");
+/// The annotation of a claim that names who has the address: `NAMESPACE/NAME`, with spaces between.
+pub const CLAIMED_FOR: &str = "portolan.dev/load-balancer-services";
 
 /// One cache a kind.
 #[derive(Default)]
@@ -47,6 +55,10 @@ pub struct Caches {
     pub service_accounts: Arc<Cache<ServiceAccount>>,
     /// The ConfigMaps called [`ROOT_CA`], and no others.
     pub root_cas: Arc<Cache<ConfigMap>>,
+    /// The ConfigMap with the settings of load balancers, and no other.
+    pub load_balancer_settings: Arc<Cache<ConfigMap>>,
+    /// Claims of load balancers' addresses, and no other IPAddress objects.
+    pub ip_addresses: Arc<Cache<IPAddress>>,
 }
 
 impl Caches {
@@ -65,6 +77,18 @@ impl Caches {
         follow(&self.deployments, client, everything.clone(), tasks, stop);
         follow(&self.service_accounts, client, everything, tasks, stop);
         follow(&self.root_cas, client, root_cas, tasks, stop);
+        self.watch_load_balancers(client, tasks, stop);
+    }
+
+    /// Begins to watch what is read for load balancers alone.
+    fn watch_load_balancers(&self, client: &Client, tasks: &TaskTracker, stop: &CancellationToken) {
+        let (namespace, name, _) = LOAD_BALANCER_SETTINGS;
+        let settings = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let maps = Api::namespaced(client.clone(), namespace);
+        tasks.spawn(reflect::run(maps, settings, self.load_balancer_settings.clone(), stop.clone()));
+        let (label, value) = CLAIM;
+        let claims = watcher::Config::default().labels(&format!("{label}={value}"));
+        follow(&self.ip_addresses, client, claims, tasks, stop);
     }
 
     /// Begins to watch what [`programmed`](crate::programmed) reads, and nothing else.
@@ -95,6 +119,8 @@ impl Caches {
         self.deployments.close();
         self.service_accounts.close();
         self.root_cas.close();
+        self.load_balancer_settings.close();
+        self.ip_addresses.close();
     }
 
     /// Waits until all are complete for the first time.
@@ -111,6 +137,8 @@ impl Caches {
             self.deployments.synced(),
             self.service_accounts.synced(),
             self.root_cas.synced(),
+            self.load_balancer_settings.synced(),
+            self.ip_addresses.synced(),
         );
     }
 
@@ -126,6 +154,7 @@ impl Caches {
             "replicasets" => seen(&self.replica_sets, change, written).await,
             "deployments" => seen(&self.deployments, change, written).await,
             "serviceaccounts" => seen(&self.service_accounts, change, written).await,
+            "ipaddresses" => seen(&self.ip_addresses, change, written).await,
             "configmaps" if change.name == ROOT_CA => seen(&self.root_cas, change, written).await,
             _ => {}
         }
@@ -173,6 +202,18 @@ impl Cached for Node {}
 impl Cached for Lease {}
 impl Cached for ServiceAccount {}
 impl Cached for ConfigMap {}
+
+/// The Services that a claim names.
+pub fn claimed_for(claim: &IPAddress) -> Vec<Key> {
+    let names = claim.annotation(CLAIMED_FOR).unwrap_or_default().split_whitespace();
+    names.filter_map(|name| name.split_once('/')).map(|(namespace, name)| Key::new(namespace, name)).collect()
+}
+
+impl Cached for IPAddress {
+    fn index(&self, add: &mut dyn FnMut(Index, String)) {
+        claimed_for(self).into_iter().for_each(|owner| add(Index::Service, owner.to_string()));
+    }
+}
 
 impl Cached for Pod {
     fn slim(&mut self) {

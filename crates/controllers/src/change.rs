@@ -56,6 +56,8 @@ pub const ENDPOINTS: Resource = Resource::new("", "v1", "endpoints", "Endpoints"
 pub const ENDPOINT_SLICES: Resource = Resource::new("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice");
 /// `events`
 pub const EVENTS: Resource = Resource::new("", "v1", "events", "Event");
+/// `ipaddresses`
+pub const IP_ADDRESSES: Resource = Resource::new("networking.k8s.io", "v1", "ipaddresses", "IPAddress");
 /// `namespaces`
 pub const NAMESPACES: Resource = Resource::new("", "v1", "namespaces", "Namespace");
 /// `nodes`

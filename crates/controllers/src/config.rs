@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use ::loadbalancer::pool::Pool;
+use ::loadbalancer::settings::Settings;
 use ipnet::IpNet;
 
 /// The settings of all controllers.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The addresses that Services of type LoadBalancer get; `None`: they get none, and are told so.
+    /// The addresses that Services of type LoadBalancer get, where no ConfigMap and no [`Config::load_balancer`] says it;
+    /// `None`: they get none, and are told so.
     pub load_balancer_pool: Option<Pool>,
+    /// All that is chosen of load balancers, where no ConfigMap says it.
+    pub load_balancer: Option<Settings>,
     /// The certificate of the cluster's authority, in PEM, for the `kube-root-ca.crt` of every namespace.
     pub ca_pem: String,
     /// How long a node may be silent until it counts as lost. Kubernetes: 40 s.
@@ -57,6 +61,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             load_balancer_pool: None,
+            load_balancer: None,
             ca_pem: String::new(),
             node_grace: Duration::from_secs(4),
             eviction_after: Duration::from_secs(5),

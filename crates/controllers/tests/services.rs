@@ -87,13 +87,13 @@ async fn addresses_come_from_the_pool_and_go_back() {
         async move {
             eventually(words, || async {
                 let events = cluster.events("default", name).await;
-                events.iter().any(|e| e.starts_with("SyncLoadBalancerFailed") && e.contains(words)).then_some(())
+                events.iter().any(|e| e.starts_with(words)).then_some(())
             })
             .await;
         }
     };
-    told("late", "all 3 addresses of the pool 78.11.24.18-78.11.24.20 are taken: delete a Service").await;
-    told("stranger", "192.0.2.1 is not in the pool").await;
+    told("late", "PoolExhausted: all 3 IPv4 addresses of the pool default are taken: delete a Service").await;
+    told("stranger", "AddressNotInPool: 192.0.2.1 is not in the pool").await;
     let classed = balanced("classed", json!({"loadBalancerClass": "example.com/other"}));
     cluster.create(&services, classed).await;
 

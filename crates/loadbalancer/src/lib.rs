@@ -1,16 +1,23 @@
 //! Load-balancer address pools and their announcement.
 //!
 //! Reading order:
-//! 1. [`pool`]: which addresses there are, and who has which.
-//! 2. [`election`]: which node announces which address.
-//! 3. [`arp`]: the packets that say where an address is.
-//! 4. `claims`: what a node announces, and when. Pure, as all before.
-//! 5. [`announcer`]: does it, on an interface.
+//! 1. [`pool`]: ranges of addresses; [`settings`]: the pools, for whom they are ([`selector`]), and who announces.
+//! 2. [`book`]: who has which address.
+//! 3. [`election`]: which node announces which address. [`seat`]: when it may; [`fence`]: until when.
+//! 4. [`arp`] and [`ndp`]: the packets that say where an address is.
+//! 5. `claims`: what a node announces, and when. Pure, as all before but the fence's clock.
+//! 6. [`announcer`]: does it, on an interface.
 
 pub mod announcer;
 pub mod arp;
+pub mod book;
 mod claims;
 pub mod election;
+pub mod fence;
+pub mod ndp;
 pub mod pool;
+pub mod seat;
+pub mod selector;
+pub mod settings;
 
 pub use announcer::{AnnounceError, Announcer, Counters, Interface};

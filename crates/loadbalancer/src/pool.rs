@@ -1,9 +1,8 @@
-//! The addresses that Services of type LoadBalancer get: ranges, and who has which of them. Pure.
+//! The ranges from which Services of type LoadBalancer get addresses. Pure.
 //!
 //! A [`Pool`] is written as addresses, prefixes and spans between commas: `172.30.0.200-172.30.0.250,198.51.100.0/28`.
 //! All addresses of a prefix are given out, the first and the last too: they are single addresses to the data plane,
-//! not a link. An [`Allocator`] holds who has which address; it is filled from what the Services say and never gives an
-//! address twice.
+//! not a link. Who has which of them is the [`book`](crate::book)'s.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -149,135 +148,36 @@ impl Pool {
         self.spans.iter().filter(move |span| span.first.is_ipv6() == ipv6)
     }
 
-    /// The first address of a family for which `taken` has no entry.
-    fn first_free<O>(&self, ipv6: bool, taken: &BTreeMap<IpAddr, O>) -> Option<IpAddr> {
+    /// The first address of a family for which `taken` has no entry; with `avoid_buggy` none that ends in .0 or .255.
+    pub(crate) fn first_free<O>(&self, ipv6: bool, avoid_buggy: bool, taken: &BTreeMap<IpAddr, O>) -> Option<IpAddr> {
         self.of_family(ipv6).find_map(|span| {
+            // The taken addresses of the span are in order: those that follow each other are stepped over together.
+            let mut taken = taken.range(span.first..=span.last).map(|(address, _)| *address).peekable();
             let mut next = span.first;
-            // The taken addresses of the span are in order: the first gap is before the first that is not the next.
-            for address in taken.range(span.first..=span.last).map(|(address, _)| *address) {
-                if address != next {
-                    break;
+            loop {
+                if taken.next_if_eq(&next).is_none() && !(avoid_buggy && is_buggy(next)) {
+                    return Some(next);
                 }
-                if address == span.last {
+                if next == span.last {
                     return None;
                 }
-                next = successor(address);
+                next = successor(next);
             }
-            Some(next)
+        })
+    }
+
+    /// An address that both have, if any.
+    pub fn overlap(&self, other: &Self) -> Option<IpAddr> {
+        self.spans.iter().find_map(|span| {
+            let with = other.spans.iter().find(|other| other.overlaps(span))?;
+            Some(span.first.max(with.first))
         })
     }
 }
 
-/// Who has which address of a pool. `O` names an owner.
-#[derive(Clone, Debug)]
-pub struct Allocator<O> {
-    pool: Pool,
-    taken: BTreeMap<IpAddr, O>,
-}
-
-/// Why an address was not given.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum AllocationError<O: fmt::Display + fmt::Debug> {
-    /// All addresses of the family are taken.
-    #[error("all {size} addresses of the pool {pool} are taken")]
-    Exhausted {
-        /// The pool.
-        pool: Pool,
-        /// How many addresses of the family it has.
-        size: u128,
-    },
-    /// The pool has no address of the family.
-    #[error("the pool {pool} has no {} address", if *.ipv6 { "IPv6" } else { "IPv4" })]
-    NoFamily {
-        /// The pool.
-        pool: Pool,
-        /// Which family.
-        ipv6: bool,
-    },
-    /// The address that was asked for is not in the pool.
-    #[error("{address} is not in the pool {pool}")]
-    OutOfPool {
-        /// The address.
-        address: IpAddr,
-        /// The pool.
-        pool: Pool,
-    },
-    /// The address that was asked for is another's.
-    #[error("{address} is taken by {owner}")]
-    Taken {
-        /// The address.
-        address: IpAddr,
-        /// Whose it is.
-        owner: O,
-    },
-}
-
-impl<O: Clone + PartialEq + fmt::Display + fmt::Debug> Allocator<O> {
-    /// An allocator of which nothing is taken.
-    pub fn new(pool: Pool) -> Self {
-        Self { pool, taken: BTreeMap::new() }
-    }
-
-    /// The pool.
-    pub fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    /// Notes that an address is an owner's, as it says itself. An address that is another's stays that one's, and an
-    /// address that is not in the pool is nobody's: then it is an error and nothing changes. To note again what is
-    /// noted is no error.
-    pub fn claim(&mut self, address: IpAddr, owner: &O) -> Result<(), AllocationError<O>> {
-        if !self.pool.contains(address) {
-            return Err(AllocationError::OutOfPool { address, pool: self.pool.clone() });
-        }
-        match self.taken.get(&address) {
-            Some(other) if other != owner => Err(AllocationError::Taken { address, owner: other.clone() }),
-            _ => {
-                self.taken.insert(address, owner.clone());
-                Ok(())
-            }
-        }
-    }
-
-    /// Gives an owner the first free address of a family.
-    pub fn allocate(&mut self, ipv6: bool, owner: &O) -> Result<IpAddr, AllocationError<O>> {
-        let size = self.pool.size(ipv6);
-        if size == 0 {
-            return Err(AllocationError::NoFamily { pool: self.pool.clone(), ipv6 });
-        }
-        match self.pool.first_free(ipv6, &self.taken) {
-            Some(address) => {
-                self.taken.insert(address, owner.clone());
-                Ok(address)
-            }
-            None => Err(AllocationError::Exhausted { pool: self.pool.clone(), size }),
-        }
-    }
-
-    /// Takes back all addresses of an owner but those to keep; tells which it took.
-    pub fn release(&mut self, owner: &O, keep: &[IpAddr]) -> Vec<IpAddr> {
-        let freed: Vec<IpAddr> =
-            self.taken.iter().filter(|(a, o)| *o == owner && !keep.contains(a)).map(|(a, _)| *a).collect();
-        for address in &freed {
-            self.taken.remove(address);
-        }
-        freed
-    }
-
-    /// Whose an address is.
-    pub fn owner(&self, address: IpAddr) -> Option<&O> {
-        self.taken.get(&address)
-    }
-
-    /// The addresses that an owner has, in order.
-    pub fn addresses(&self, owner: &O) -> Vec<IpAddr> {
-        self.taken.iter().filter(|(_, o)| *o == owner).map(|(address, _)| *address).collect()
-    }
-
-    /// How many addresses are taken.
-    pub fn taken(&self) -> usize {
-        self.taken.len()
-    }
+/// Whether some equipment takes the address for that of a network or of a broadcast, from the time of classes.
+pub(crate) fn is_buggy(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if matches!(v4.octets()[3], 0 | 255))
 }
 
 fn number(address: IpAddr) -> u128 {

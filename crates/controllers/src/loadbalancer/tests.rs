@@ -4,10 +4,37 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::condition::{ADDRESS, held};
 use super::plan::*;
 use super::*;
-use crate::change::SERVICES;
+use crate::change::{Change, SERVICES};
 use crate::world::World;
+
+/// The settings and the book, as the runner holds them.
+struct Pools {
+    settings: Option<Settings>,
+    book: Book<Key>,
+}
+
+impl Pools {
+    fn plan(&mut self, world: &World, service: &Service) -> Plan {
+        let known = Known { settings: self.settings.as_ref(), namespace: &Labels::new(), now: world.now };
+        plan(service, &mut self.book, known)
+    }
+
+    /// Other settings, as a ConfigMap brings them.
+    fn choose(&mut self, yaml: &str) {
+        let settings = Settings::parse(yaml).unwrap();
+        self.book.set_pools(settings.pools.clone());
+        self.settings = Some(settings);
+    }
+
+    /// As after a restart.
+    fn forget(&mut self, world: &World) {
+        let pools = self.settings.as_ref().map(|settings| settings.pools.clone()).unwrap_or_default();
+        self.book = known(pools, &world.all::<Service>(), |service| is_ours(service, self.settings.as_ref()));
+    }
+}
 
 fn service(name: &str, spec: Value) -> Value {
     let mut value = json!({
@@ -19,23 +46,31 @@ fn service(name: &str, spec: Value) -> Value {
     value
 }
 
-fn pool(text: &str) -> Option<Allocator<Key>> {
-    Some(Allocator::new(text.parse().unwrap()))
+fn pool(text: &str) -> Pools {
+    let settings = Settings::of_pool(text.parse().unwrap());
+    Pools { book: Book::new(settings.pools.clone()), settings: Some(settings) }
 }
 
 /// What the runner does, without a network; tells what was said.
-fn drive(world: &mut World, allocator: &mut Option<Allocator<Key>>, name: &str) -> Vec<String> {
+fn drive(world: &mut World, pools: &mut Pools, name: &str) -> Vec<String> {
     let key = Key::new("shop", name);
     let Some(service) = world.get::<Service>("shop", name) else {
-        allocator.as_mut().map(|allocator| allocator.release(&key, &[]));
+        pools.book.release(&key, &[]);
         return Vec::new();
     };
-    let plan = plan(&service, allocator.as_mut());
+    let plan = pools.plan(world, &service);
     world.apply_all(&plan.changes);
     if let Some(keep) = plan.keep {
-        allocator.as_mut().map(|allocator| allocator.release(&key, &keep));
+        pools.book.release(&key, &keep);
     }
     plan.before.into_iter().chain(plan.after).map(|note| format!("{}: {}", note.reason, note.message)).collect()
+}
+
+/// What a Service says of its address.
+fn says(world: &World, name: &str) -> String {
+    let service = world.get::<Service>("shop", name).unwrap();
+    let condition = held(&service, ADDRESS).unwrap();
+    format!("{} {}: {}", condition.status, condition.reason, condition.message)
 }
 
 fn ingress(world: &World, name: &str) -> Value {
@@ -59,10 +94,8 @@ fn a_service_gets_an_address_and_gives_it_back() {
     let said = drive(&mut world, &mut pool, "web");
     assert_eq!(said, ["DeletingLoadBalancer: Deleting load balancer", "DeletedLoadBalancer: Deleted load balancer"]);
     assert!(world.get::<Service>("shop", "web").is_none());
-    assert_eq!(pool.unwrap().taken(), 0);
+    assert_eq!(pool.book.taken(), 0);
 }
-
-use crate::change::Change;
 
 #[test]
 fn an_address_that_is_asked_for_is_given_or_refused_with_the_cure() {
@@ -72,23 +105,23 @@ fn an_address_that_is_asked_for_is_given_or_refused_with_the_cure() {
     drive(&mut world, &mut pool, "first");
     assert_eq!(ingress(&world, "first")[0]["ip"], "78.11.24.19");
 
-    let refused = |why: &str| {
-        format!("SyncLoadBalancerFailed: Error syncing load balancer: failed to ensure load balancer: {why}")
-    };
     world.put(SERVICES, service("second", json!({"loadBalancerIP": "78.11.24.19"})));
     let said = drive(&mut world, &mut pool, "second");
-    assert_eq!(
-        said[1],
-        refused("78.11.24.19 is taken by shop/first: choose another address, or leave spec.loadBalancerIP empty")
-    );
+    let in_use = "78.11.24.19 is taken by shop/first: choose another address, ask for none, or let both share it with the annotation portolan.dev/allow-shared-ip";
+    assert_eq!(said, [format!("AddressInUse: {in_use}")]);
+    assert_eq!(says(&world, "second"), format!("False AddressInUse: {in_use}"));
+    assert!(drive(&mut world, &mut pool, "second").is_empty(), "it is told once");
     world.put(SERVICES, service("third", json!({"loadBalancerIP": "9.9.9.9"})));
     let said = drive(&mut world, &mut pool, "third");
     assert_eq!(
-        said[1],
-        refused(
-            "9.9.9.9 is not in the pool 78.11.24.0-78.11.24.255: choose an address of the pool, or leave spec.loadBalancerIP empty"
-        )
+        said,
+        [
+            "AddressNotInPool: 9.9.9.9 is not in the pool default: choose an address of a pool that is for this Service, or ask for none"
+        ]
     );
+    world.put(SERVICES, service("fourth", json!({"loadBalancerIP": "9.9.9"})));
+    let said = drive(&mut world, &mut pool, "fourth");
+    assert_eq!(said, ["InvalidRequest: spec.loadBalancerIP says \"9.9.9\", which is no address: mend or remove it"]);
     assert_eq!(ingress(&world, "third"), Value::Null);
 
     // Another address is asked for: the old one is free afterwards.
@@ -109,9 +142,16 @@ fn a_full_pool_is_told_and_waited_for() {
     }
     drive(&mut world, &mut pool, "a");
     let said = drive(&mut world, &mut pool, "b");
-    assert!(said[1].contains("all 1 addresses of the pool 172.30.0.200 are taken: delete a Service"), "{said:?}");
-    let waiting = plan(&world.get::<Service>("shop", "b").unwrap(), pool.as_mut());
+    assert!(
+        said[0].starts_with("PoolExhausted: all 1 IPv4 addresses of the pool default are taken: delete a Service"),
+        "{said:?}"
+    );
+    let waiting = pool.plan(&world, &world.get::<Service>("shop", "b").unwrap());
     assert!(waiting.waits && waiting.changes.is_empty());
+    world.edit(SERVICES, &Key::new("shop", "a"), |s| s["spec"]["type"] = json!("ClusterIP"));
+    drive(&mut world, &mut pool, "a");
+    drive(&mut world, &mut pool, "b");
+    assert_eq!(says(&world, "b"), "True Assigned: of the pool default");
 }
 
 #[test]
@@ -123,11 +163,99 @@ fn what_is_not_ours_is_left_alone() {
     ];
     for value in rows {
         let service: Service = serde_json::from_value(value).unwrap();
-        assert_eq!(plan(&service, pool("10.0.0.0/24").as_mut()), Plan::default());
+        assert_eq!(pool("10.0.0.0/24").plan(&World::default(), &service), Plan::default());
     }
-    let unpooled: Service = serde_json::from_value(service("web", json!({}))).unwrap();
-    let told = plan(&unpooled, None);
-    assert!(told.changes.is_empty() && told.after.is_some_and(|note| note.message.contains("--load-balancer-pool")));
+    let unclassed: Service = serde_json::from_value(service("web", json!({}))).unwrap();
+    let mut pools = pool("10.0.0.0/24");
+    pools.choose("{default: false, pools: [{name: a, addresses: [10.0.0.0/24]}]}");
+    assert_eq!(pools.plan(&World::default(), &unclassed), Plan::default());
+    let ours = service("ours", json!({"loadBalancerClass": CLASS}));
+    let ours: Service = serde_json::from_value(ours).unwrap();
+    assert_eq!(pools.plan(&World::default(), &ours).keep, Some(vec!["10.0.0.0".parse().unwrap()]));
+}
+
+#[test]
+fn where_nothing_was_chosen_it_is_said_and_nothing_is_touched() {
+    let mut nothing = Pools { settings: None, book: Book::new(Vec::new()) };
+    let mut world = World::default();
+    world.put(SERVICES, service("web", json!({})));
+    let said = drive(&mut world, &mut nothing, "web");
+    assert!(
+        said[0]
+            .starts_with("NoController: nobody gives addresses to load balancers in this cluster: make the ConfigMap"),
+        "{said:?}"
+    );
+    let mut foreign = service("foreign", json!({}));
+    foreign["metadata"]["finalizers"] = json!([FINALIZER]);
+    foreign["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let foreign: Service = serde_json::from_value(foreign).unwrap();
+    assert_eq!(nothing.plan(&world, &foreign), Plan::default(), "the finalizer is another's");
+    // It is chosen after all.
+    nothing.choose("pools: [{name: a, addresses: [10.0.0.0/24]}]");
+    drive(&mut world, &mut nothing, "web");
+    assert_eq!(says(&world, "web"), "True Assigned: of the pool a");
+}
+
+#[test]
+fn annotations_say_what_is_wanted_those_of_others_too() {
+    let rows = [
+        (json!({"portolan.dev/load-balancer-ips": "10.1.0.9"}), "10.1.0.9"),
+        (json!({"metallb.io/loadBalancerIPs": "10.0.0.7"}), "10.0.0.7"),
+        (json!({"metallb.universe.tf/loadBalancerIPs": "10.0.0.8"}), "10.0.0.8"),
+        (json!({"kube-vip.io/loadbalancerIPs": "10.0.0.6"}), "10.0.0.6"),
+        (json!({"portolan.dev/address-pool": "b"}), "10.1.0.0"),
+        (json!({"metallb.io/address-pool": "b", "portolan.dev/address-pool": ""}), "10.1.0.0"),
+        (json!({}), "10.0.0.0"),
+    ];
+    for (annotations, wanted) in rows {
+        let (mut world, mut pools) = (World::default(), pool("10.0.0.0"));
+        pools.choose(
+            "pools: [{name: a, addresses: [10.0.0.0/24]}, {name: b, addresses: [10.1.0.0/24], autoAssign: false}]",
+        );
+        let mut value = service("web", json!({}));
+        value["metadata"]["annotations"] = annotations.clone();
+        world.put(SERVICES, value);
+        drive(&mut world, &mut pools, "web");
+        assert_eq!(ingress(&world, "web")[0]["ip"], wanted, "{annotations}");
+    }
+}
+
+#[test]
+fn two_services_share_an_address_under_a_key() {
+    let (mut world, mut pools) = (World::default(), pool("10.0.0.0/24"));
+    for (name, port, key) in [("web", 80, "k"), ("tls", 443, "k"), ("clash", 443, "k"), ("alone", 25, "")] {
+        let mut value = service(name, json!({"ports": [{"port": port, "protocol": "TCP"}]}));
+        value["metadata"]["annotations"] = json!({"metallb.universe.tf/allow-shared-ip": key});
+        world.put(SERVICES, value);
+        drive(&mut world, &mut pools, name);
+    }
+    let shown = ["web", "tls", "clash", "alone"].map(|name| ingress(&world, name)[0]["ip"].clone());
+    assert_eq!(shown, ["10.0.0.0", "10.0.0.0", "10.0.0.1", "10.0.0.2"].map(Value::from));
+    pools.forget(&world);
+    for name in ["clash", "alone", "tls", "web"] {
+        assert!(drive(&mut world, &mut pools, name).is_empty(), "a restart changes nothing");
+    }
+}
+
+#[test]
+fn other_pools_move_nothing_until_it_is_asked_for() {
+    let (mut world, mut pools) = (World::default(), pool("10.0.0.0/24"));
+    world.put(SERVICES, service("web", json!({})));
+    drive(&mut world, &mut pools, "web");
+    pools.choose("pools: [{name: new, addresses: [10.9.0.0/24]}]");
+    let said = drive(&mut world, &mut pools, "web");
+    let keeps = "it keeps an address that is in no pool any more: add it to one, or ask for another";
+    assert_eq!(said, [format!("AddressNotInPool: {keeps}")]);
+    assert_eq!(says(&world, "web"), format!("True AddressNotInPool: {keeps}"));
+    pools.forget(&world);
+    assert!(drive(&mut world, &mut pools, "web").is_empty());
+    assert_eq!(ingress(&world, "web")[0]["ip"], "10.0.0.0");
+    world.edit(SERVICES, &Key::new("shop", "web"), |s| {
+        s["metadata"]["annotations"] = json!({"portolan.dev/address-pool": "new"});
+    });
+    drive(&mut world, &mut pools, "web");
+    assert_eq!(ingress(&world, "web")[0]["ip"], "10.9.0.0");
+    assert_eq!(pools.book.taken(), 1);
 }
 
 #[test]
@@ -139,7 +267,7 @@ fn another_type_gives_the_address_back() {
     drive(&mut world, &mut pool, "web");
     let service = world.get::<Service>("shop", "web").unwrap();
     assert!(!service.has_finalizer(FINALIZER) && shown(&service).is_empty());
-    assert_eq!(pool.unwrap().taken(), 0);
+    assert_eq!(pool.book.taken(), 0);
 }
 
 #[test]
@@ -167,13 +295,14 @@ fn after_a_restart_everyone_keeps_what_is_shown_and_the_older_wins() {
         world.put(SERVICES, value);
     }
     world.put(SERVICES, service("a-new-one", json!({})));
-    let mut pool = Some(known("10.0.0.5-10.0.0.9".parse().unwrap(), &world.all::<Service>()));
+    let mut pool = pool("10.0.0.5-10.0.0.9");
+    pool.forget(&world);
     for name in ["a-new-one", "clash", "gone", "old"] {
         drive(&mut world, &mut pool, name);
     }
     let shown: BTreeMap<String, String> =
         world.all::<Service>().iter().map(|s| (s.name().to_owned(), shown(s)[0].to_string())).collect();
-    let wanted = [("a-new-one", "10.0.0.6"), ("clash", "10.0.0.7"), ("gone", "10.0.0.8"), ("old", "10.0.0.5")];
+    let wanted = [("a-new-one", "10.0.0.6"), ("clash", "10.0.0.7"), ("gone", "9.9.9.9"), ("old", "10.0.0.5")];
     assert_eq!(shown, wanted.map(|(name, address)| (name.to_owned(), address.to_owned())).into());
 }
 
@@ -194,7 +323,7 @@ proptest! {
                 1 if exists => world.edit(SERVICES, &key, |s| s["spec"]["loadBalancerIP"] = json!(format!("10.0.0.{address}"))),
                 2 if exists => { world.apply(&Change::delete(SERVICES, &*world.get::<Service>("shop", &name).unwrap())).unwrap(); }
                 3 if exists => world.edit(SERVICES, &key, |s| s["spec"]["type"] = json!(["ClusterIP", "LoadBalancer"][usize::from(address % 2)])),
-                4 => pool = Some(known("10.0.0.0-10.0.0.3".parse().unwrap(), &world.all::<Service>())),
+                4 => pool.forget(&world),
                 _ => { drive(&mut world, &mut pool, &name); }
             }
             let mut seen: BTreeMap<IpAddr, String> = BTreeMap::new();

@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 
 fn ip(text: &str) -> IpAddr {
@@ -53,62 +51,21 @@ fn a_pool_of_all_ipv6_addresses_has_a_size() {
 }
 
 #[test]
-fn addresses_are_given_in_order_and_taken_back() {
-    let mut all = Allocator::new(pool("10.0.0.8/31,10.0.0.1,fd00::1"));
-    all.claim(ip("10.0.0.9"), &"kept").unwrap();
-    assert_eq!(all.allocate(false, &"a"), Ok(ip("10.0.0.8")));
-    assert_eq!(all.allocate(false, &"b"), Ok(ip("10.0.0.1")));
-    let full = all.allocate(false, &"c").unwrap_err();
-    assert_eq!(full.to_string(), "all 3 addresses of the pool 10.0.0.8-10.0.0.9,10.0.0.1,fd00::1 are taken");
-    assert_eq!(all.allocate(true, &"c"), Ok(ip("fd00::1")));
-    assert_eq!(all.release(&"a", &[]), [ip("10.0.0.8")]);
-    assert_eq!(all.owner(ip("10.0.0.8")), None);
-    assert_eq!(all.allocate(false, &"d"), Ok(ip("10.0.0.8")));
-    assert!(all.release(&"d", &[ip("10.0.0.8")]).is_empty());
-    assert_eq!(all.taken(), 4);
+fn the_first_free_address_steps_over_what_is_taken_and_what_is_buggy() {
+    let taken = |all: &[&str]| all.iter().map(|a| (ip(a), ())).collect::<BTreeMap<_, _>>();
+    let pool = pool("10.0.0.254-10.0.1.1,10.0.9.0,fd00::ff");
+    let free = |avoid, all: &[&str]| pool.first_free(false, avoid, &taken(all));
+    assert_eq!(free(false, &[]), Some(ip("10.0.0.254")));
+    assert_eq!(free(false, &["10.0.0.254"]), Some(ip("10.0.0.255")));
+    assert_eq!(free(true, &["10.0.0.254"]), Some(ip("10.0.1.1")));
+    assert_eq!(free(true, &["10.0.0.254", "10.0.1.1"]), None);
+    assert_eq!(free(false, &["10.0.0.254", "10.0.0.255", "10.0.1.0", "10.0.1.1"]), Some(ip("10.0.9.0")));
+    assert_eq!(pool.first_free(true, true, &taken(&[])), Some(ip("fd00::ff")));
 }
 
 #[test]
-fn an_address_is_given_to_one_owner_only() {
-    let mut all = Allocator::new(pool("10.0.0.0/30"));
-    all.claim(ip("10.0.0.1"), &"a").unwrap();
-    all.claim(ip("10.0.0.1"), &"a").unwrap();
-    assert_eq!(all.claim(ip("10.0.0.1"), &"b").unwrap_err().to_string(), "10.0.0.1 is taken by a");
-    assert_eq!(all.owner(ip("10.0.0.1")), Some(&"a"));
-    assert_eq!(
-        all.claim(ip("10.0.0.4"), &"b").unwrap_err().to_string(),
-        "10.0.0.4 is not in the pool 10.0.0.0-10.0.0.3"
-    );
-    assert_eq!(all.allocate(true, &"b").unwrap_err().to_string(), "the pool 10.0.0.0-10.0.0.3 has no IPv6 address");
-}
-
-proptest! {
-    /// Whatever is asked for, an address has one owner, is of the pool, and the pool is full only when it is.
-    #[test]
-    fn nothing_is_ever_given_twice(steps in prop::collection::vec((0..4_u8, 0..6_u8, 0..24_u8), 1..200)) {
-        let mut all = Allocator::new(pool("10.0.0.3-10.0.0.9,10.0.0.16/30"));
-        let mut model: BTreeMap<IpAddr, u8> = BTreeMap::new();
-        for (what, owner, address) in steps {
-            let address = IpAddr::from([10, 0, 0, address]);
-            match what {
-                0 | 1 => match all.allocate(false, &owner) {
-                    Ok(given) => prop_assert!(model.insert(given, owner).is_none() && all.pool().contains(given)),
-                    Err(_) => prop_assert_eq!(model.len(), 11),
-                },
-                2 => {
-                    let free = all.pool().contains(address) && model.get(&address).is_none_or(|o| *o == owner);
-                    prop_assert_eq!(all.claim(address, &owner).is_ok(), free);
-                    if free {
-                        model.insert(address, owner);
-                    }
-                }
-                _ => {
-                    let freed = all.release(&owner, &[address]);
-                    model.retain(|a, o| *o != owner || *a == address);
-                    prop_assert!(freed.iter().all(|a| !model.contains_key(a)));
-                }
-            }
-            prop_assert_eq!(&all.taken, &model);
-        }
-    }
+fn two_pools_that_overlap_name_an_address_of_both() {
+    let one = pool("10.0.0.0/24,10.0.2.0/24");
+    assert_eq!(one.overlap(&pool("10.0.1.0-10.0.2.3")), Some(ip("10.0.2.0")));
+    assert_eq!(one.overlap(&pool("10.0.1.0/24,fd00::/64")), None);
 }

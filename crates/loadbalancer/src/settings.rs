@@ -1,0 +1,224 @@
+//! What is chosen about load balancers: pools, and who announces them how. Read from YAML, of a ConfigMap or a file.
+//!
+//! ```yaml
+//! default: true                 # Services without a loadBalancerClass are ours too
+//! pools:
+//!   - name: public
+//!     addresses: [198.51.100.0/24, 203.0.113.10-203.0.113.20, "2001:db8::/120"]
+//!     autoAssign: true          # false: only for who names the pool or an address of it
+//!     avoidBuggyIPs: true       # none that ends in .0 or .255
+//!     namespaces: [shop]        # only for these; with namespaceSelector: for either
+//!     namespaceSelector: {matchLabels: {team: web}}
+//!     serviceSelector: {matchLabels: {expose: "yes"}}
+//! announce:
+//!   nodeSelector: {matchLabels: {role: edge}}
+//!   interfaces: [eth0]          # default: the one of the node's own address
+//! ```
+//!
+//! Every mistake is told, not only the first; with one mistake nothing of it is used.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::pool::Pool;
+use crate::selector::{Labels, Selector};
+
+/// The class that a Service asks for us by (`spec.loadBalancerClass`).
+pub const CLASS: &str = "portolan.dev/lb";
+/// The name of the pool that a flag describes.
+pub const FLAG_POOL: &str = "default";
+/// The longest name of an interface (`IFNAMSIZ` without its zero).
+const LONGEST_INTERFACE: usize = 15;
+
+/// All that is chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether Services without a class are ours.
+    pub default: bool,
+    /// The pools, in the order in which they are tried.
+    pub pools: Vec<NamedPool>,
+    /// Who announces.
+    pub announce: Announce,
+}
+
+/// A pool, and who may have addresses of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPool {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Pool,
+    /// Whether a Service that names neither the pool nor an address may get one of it.
+    pub auto_assign: bool,
+    /// Whether addresses that end in .0 and .255 are left out.
+    pub avoid_buggy: bool,
+    /// Namespaces that may use it, beside those that are selected.
+    pub namespaces: BTreeSet<String>,
+    /// Namespaces that may use it, by their labels. Neither this nor names: all.
+    pub namespace_selector: Option<Selector>,
+    /// Services that may use it, by their labels.
+    pub service_selector: Option<Selector>,
+}
+
+/// Who announces, on what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Announce {
+    /// The nodes that may, by their labels.
+    pub node_selector: Option<Selector>,
+    /// The interfaces, of each node those that it has; none: that of its own address.
+    pub interfaces: Vec<String>,
+}
+
+/// Why settings are not used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SettingsError {
+    /// It is no YAML of this shape.
+    #[error("it cannot be read: {0}")]
+    Shape(String),
+    /// What it says cannot be meant.
+    #[error("{}", .0.join("; "))]
+    Mistakes(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Wire {
+    default: bool,
+    pools: Vec<WirePool>,
+    announce: WireAnnounce,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self { default: true, pools: Vec::new(), announce: WireAnnounce::default() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WirePool {
+    name: String,
+    addresses: Vec<String>,
+    #[serde(default = "yes")]
+    auto_assign: bool,
+    #[serde(default, rename = "avoidBuggyIPs")]
+    avoid_buggy: bool,
+    #[serde(default)]
+    namespaces: BTreeSet<String>,
+    namespace_selector: Option<Selector>,
+    service_selector: Option<Selector>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct WireAnnounce {
+    node_selector: Option<Selector>,
+    interfaces: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Settings {
+    /// One pool for everybody, as a flag describes it.
+    pub fn of_pool(addresses: Pool) -> Self {
+        let pool = NamedPool {
+            name: FLAG_POOL.to_owned(),
+            addresses,
+            auto_assign: true,
+            avoid_buggy: false,
+            namespaces: BTreeSet::new(),
+            namespace_selector: None,
+            service_selector: None,
+        };
+        Self { default: true, pools: vec![pool], announce: Announce::default() }
+    }
+
+    /// Reads them from YAML.
+    ///
+    /// # Errors
+    /// When it has another shape, or with every mistake that is in it.
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        let wire: Wire = serde_saphyr::from_str(text).map_err(|error| SettingsError::Shape(error.to_string()))?;
+        let mut mistakes = Vec::new();
+        let pools: Vec<NamedPool> = wire.pools.into_iter().filter_map(|pool| pool.check(&mut mistakes)).collect();
+        for (i, pool) in pools.iter().enumerate() {
+            for other in &pools[..i] {
+                if other.name == pool.name {
+                    mistakes.push(format!("two pools are called {}", pool.name));
+                } else if let Some(address) = other.addresses.overlap(&pool.addresses) {
+                    mistakes.push(format!("the pools {} and {} both have {address}", other.name, pool.name));
+                }
+            }
+        }
+        let announce = wire.announce.check(&mut mistakes);
+        if mistakes.is_empty() {
+            Ok(Self { default: wire.default, pools, announce })
+        } else {
+            Err(SettingsError::Mistakes(mistakes))
+        }
+    }
+
+    /// Whether a Service of this class is ours.
+    pub fn is_ours(&self, class: Option<&str>) -> bool {
+        class.map_or(self.default, |class| class == CLASS)
+    }
+}
+
+impl WirePool {
+    fn check(self, mistakes: &mut Vec<String>) -> Option<NamedPool> {
+        let name = &self.name;
+        let before = mistakes.len();
+        if name.is_empty() || name.len() > 63 || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            mistakes.push(format!("{name:?} is no name of a pool: give letters, digits and dashes, at most 63"));
+        }
+        let addresses = self.addresses.join(",").parse::<Pool>();
+        if let Err(error) = &addresses {
+            mistakes.push(format!("pool {name}: {error}"));
+        }
+        for (what, selector) in
+            [("namespaceSelector", &self.namespace_selector), ("serviceSelector", &self.service_selector)]
+        {
+            let found = selector.iter().flat_map(Selector::mistakes);
+            mistakes.extend(found.map(|mistake| format!("pool {name}: {what}: {mistake}")));
+        }
+        let addresses = addresses.ok().filter(|_| mistakes.len() == before)?;
+        Some(NamedPool {
+            addresses,
+            name: self.name,
+            auto_assign: self.auto_assign,
+            avoid_buggy: self.avoid_buggy,
+            namespaces: self.namespaces,
+            namespace_selector: self.namespace_selector,
+            service_selector: self.service_selector,
+        })
+    }
+}
+
+impl WireAnnounce {
+    fn check(self, mistakes: &mut Vec<String>) -> Announce {
+        let found = self.node_selector.iter().flat_map(Selector::mistakes);
+        mistakes.extend(found.map(|mistake| format!("announce: nodeSelector: {mistake}")));
+        for name in &self.interfaces {
+            if name.is_empty() || name.len() > LONGEST_INTERFACE || name.contains(['/', ' ']) {
+                mistakes.push(format!("announce: {name:?} is no name of an interface"));
+            }
+        }
+        Announce { node_selector: self.node_selector, interfaces: self.interfaces }
+    }
+}
+
+impl NamedPool {
+    /// Whether a Service may have an address of it.
+    pub fn admits(&self, namespace: &str, namespace_labels: &Labels, labels: &Labels) -> bool {
+        let everywhere = self.namespaces.is_empty() && self.namespace_selector.is_none();
+        let selected = self.namespace_selector.as_ref().is_some_and(|selector| selector.matches(namespace_labels));
+        (everywhere || selected || self.namespaces.contains(namespace))
+            && self.service_selector.as_ref().is_none_or(|selector| selector.matches(labels))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+use super::*;
+
+#[test]
+fn everything_that_can_be_said_is_read() {
+    let text = r#"
+default: false
+pools:
+  - name: public
+    addresses: [198.51.100.0/24, 203.0.113.10-203.0.113.20, "2001:db8::/120"]
+    autoAssign: false
+    avoidBuggyIPs: true
+    namespaces: [shop]
+    namespaceSelector: {matchLabels: {team: web}}
+    serviceSelector: {matchExpressions: [{key: expose, operator: In, values: ["yes", "true"]}]}
+  - name: rest
+    addresses: [10.0.0.7]
+announce:
+  nodeSelector: {matchLabels: {role: edge}}
+  interfaces: [eth0, eth1]
+"#;
+    let settings = Settings::parse(text).unwrap();
+    let [public, rest] = &settings.pools[..] else { panic!("{settings:?}") };
+    assert_eq!(
+        public.addresses.to_string(),
+        "198.51.100.0-198.51.100.255,203.0.113.10-203.0.113.20,2001:db8::-2001:db8::ff"
+    );
+    assert!(!public.auto_assign && public.avoid_buggy && rest.auto_assign && !rest.avoid_buggy);
+    assert_eq!(settings.announce.interfaces, ["eth0", "eth1"]);
+    let labels = |key: &str, value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
+    assert!(settings.announce.node_selector.unwrap().matches(&labels("role", "edge")));
+    // (namespace, its labels, the Service's labels, whether the first pool is for it)
+    let (web, exposed, none) = (labels("team", "web"), labels("expose", "true"), Labels::new());
+    let rows = [
+        ("shop", &none, &exposed, true),
+        ("elsewhere", &web, &exposed, true),
+        ("elsewhere", &none, &exposed, false),
+        ("shop", &web, &none, false),
+    ];
+    for (namespace, namespace_labels, service, wanted) in rows {
+        assert_eq!(public.admits(namespace, namespace_labels, service), wanted, "{namespace} {service:?}");
+        assert!(rest.admits(namespace, namespace_labels, service));
+    }
+}
+
+#[test]
+fn each_mistake_has_its_message() {
+    let text = r#"
+pools:
+  - {name: one, addresses: [10.0.0.0/24]}
+  - {name: one, addresses: [10.1.0.0/24]}
+  - {name: "a b", addresses: [10.2.0.0/24]}
+  - {name: three, addresses: [10.3.0.9-10.3.0.1]}
+  - {name: four, addresses: [10.0.0.255]}
+  - {name: five, addresses: []}
+  - {name: six, addresses: [10.6.0.0/24], serviceSelector: {matchExpressions: [{key: a, operator: In}]}}
+announce: {interfaces: [an-interface-of-long-name], nodeSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}
+"#;
+    let Err(SettingsError::Mistakes(found)) = Settings::parse(text) else { panic!() };
+    let wanted = [
+        "\"a b\" is no name of a pool",
+        "pool three: \"10.3.0.9-10.3.0.1\" ends before it begins",
+        "pool five: a pool needs at least one address",
+        "pool six: serviceSelector: a In needs values",
+        "two pools are called one",
+        "the pools one and four both have 10.0.0.255",
+        "announce: nodeSelector: a Exists takes no values",
+        "announce: \"an-interface-of-long-name\" is no name of an interface",
+    ];
+    assert_eq!(found.len(), wanted.len(), "{found:#?}");
+    for (found, wanted) in found.iter().zip(wanted) {
+        assert!(found.starts_with(wanted), "{found:?} for {wanted:?}");
+    }
+    for text in ["pools: 7", "pool: []", "pools: [{name: x}]", "pools: [", "announce: {interface: [eth0]}"] {
+        assert!(matches!(Settings::parse(text), Err(SettingsError::Shape(_))), "{text}");
+    }
+}
+
+#[test]
+fn what_is_left_out_has_defaults() {
+    let settings = Settings::parse("{}").unwrap();
+    assert!(settings.default && settings.pools.is_empty() && settings.announce == Announce::default());
+    assert!(settings.is_ours(None) && settings.is_ours(Some(CLASS)) && !settings.is_ours(Some("example.com/other")));
+    let not_default = Settings { default: false, ..settings };
+    assert!(!not_default.is_ours(None) && not_default.is_ours(Some(CLASS)));
+}
