@@ -89,6 +89,9 @@ impl ListOptions {
         if !faults.is_empty() {
             return Err(Status::invalid_options("ListOptions", &faults));
         }
+        // A watch that begins nowhere in particular begins with what is there, as a streaming list does.
+        let anywhere = watch && matches!(version.as_str(), "" | "0");
+        let send_initial_events = send_initial_events.or_else(|| anywhere.then_some(true));
         Ok(Self {
             label_selector: text("labelSelector"),
             field_selector: text("fieldSelector"),

@@ -19,6 +19,8 @@ pub struct Status {
     pub message: String,
     /// What it is about.
     pub details: Option<Box<Details>>,
+    /// With which token a list may go on all the same; mostly empty.
+    pub continue_token: String,
 }
 
 /// What a `Status` is about.
@@ -71,7 +73,7 @@ pub(crate) fn qualified(group: &str, name: &str) -> String {
 
 impl Status {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, continue_token: String::new() }
     }
 
     /// The same, about an object; with empty names, about none.
@@ -270,7 +272,7 @@ impl Status {
         let body = Encoded {
             kind: "Status",
             api_version: "v1",
-            metadata: Empty {},
+            metadata: ListMeta { continue_token: &self.continue_token },
             status: if success { "Success" } else { "Failure" },
             message: &self.message,
             reason: self.reason,
@@ -283,14 +285,17 @@ impl Status {
 }
 
 #[derive(Serialize)]
-struct Empty {}
+struct ListMeta<'a> {
+    #[serde(rename = "continue", skip_serializing_if = "str::is_empty")]
+    continue_token: &'a str,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Encoded<'a> {
     kind: &'a str,
     api_version: &'a str,
-    metadata: Empty,
+    metadata: ListMeta<'a>,
     status: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     message: &'a str,

@@ -113,12 +113,14 @@ async fn a_watch_from_before_all_that_is_known_has_expired() {
         big["data"]["b"] = json!(i.to_string());
         cluster.put(&format!("{CONFIG_MAPS}/big"), &big).await.with(200);
     }
-    let late = cluster.get(&format!("{CONFIG_MAPS}?watch=1&resourceVersion={}", version(&first))).await;
-    assert_eq!((late.code, late.body["reason"].as_str()), (410, Some("Expired")));
-    // Who does not read is told so once, and dropped.
-    let error = slow.next().await.unwrap();
-    assert_eq!((&error["type"], &error["object"]["code"]), (&json!("ERROR"), &json!(410)));
-    assert_eq!(slow.next().await, None);
+    // Who does not read is told so once, and dropped; so is who comes too late.
+    let mut late = cluster.watch(&format!("{CONFIG_MAPS}?watch=1&resourceVersion={}", version(&first))).await;
+    for watch in [&mut slow, &mut late] {
+        let error = watch.next().await.unwrap();
+        assert_eq!((&error["type"], &error["object"]["code"]), (&json!("ERROR"), &json!(410)));
+        assert_eq!(error["object"]["reason"], "Expired");
+        assert_eq!(watch.next().await, None);
+    }
 }
 
 #[tokio::test]

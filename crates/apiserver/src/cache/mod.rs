@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::keys::{self, Folders};
 use object::Object;
+use selection::Selection;
 use table::{Event, Table};
 
 /// How many revisions are read back at the start, so that watches go on where they were.
@@ -69,6 +70,24 @@ pub enum CacheError {
 pub(crate) struct Listed {
     pub objects: Vec<Arc<Object>>,
     pub revision: u64,
+    /// How many there are after the last of them, wanted or not, when the limit was reached.
+    pub left: usize,
+}
+
+impl Listed {
+    /// The objects that are wanted, at most `limit` of them if that is not 0.
+    pub fn of<'o>(
+        objects: impl Iterator<Item = &'o Arc<Object>>,
+        revision: u64,
+        limit: usize,
+        selection: &Selection,
+    ) -> Self {
+        let mut objects = objects;
+        let wanted = objects.by_ref().filter(|object| selection.matches(object)).cloned();
+        let listed = if limit > 0 { wanted.take(limit).collect() } else { wanted.collect::<Vec<_>>() };
+        let left = if limit > 0 && listed.len() == limit { objects.count() } else { 0 };
+        Self { objects: listed, revision, left }
+    }
 }
 
 /// What a watch reads next.
@@ -206,14 +225,21 @@ impl Cache {
     /// The objects of a kind, those of one namespace or all (`""`), in the order of their keys.
     pub fn list(&self, kind: &'static Kind, namespace: &str) -> Listed {
         let state = self.state.read();
-        Listed { objects: state.tables[index(kind)].list(namespace), revision: state.revision }
+        Listed { objects: state.tables[index(kind)].list(namespace), revision: state.revision, left: 0 }
+    }
+
+    /// The objects that a selection wants, of those whose keys are greater than `after`; at most `limit` if that is not 0.
+    pub fn select(&self, kind: &'static Kind, selection: &Selection, after: &str, limit: usize) -> Listed {
+        let state = self.state.read();
+        let objects = state.tables[index(kind)].after(&selection.namespace, after);
+        Listed::of(objects, state.revision, limit, selection)
     }
 
     /// A list of one object, or none.
     pub fn list_one(&self, kind: &'static Kind, namespace: &str, name: &str) -> Listed {
         let state = self.state.read();
         let object = state.tables[index(kind)].get(&keys::inside(namespace, name));
-        Listed { objects: object.into_iter().collect(), revision: state.revision }
+        Listed { objects: object.into_iter().collect(), revision: state.revision, left: 0 }
     }
 
     /// The objects of a kind as they were at `revision`; `None` when that is not known any more.
@@ -221,15 +247,18 @@ impl Cache {
         self.state.read().tables[index(kind)].list_at(namespace, revision)
     }
 
-    /// The objects of a kind and the place after them from which a watch goes on.
-    pub fn list_and_place(&self, kind: &'static Kind, namespace: &str) -> (Listed, u64) {
+    /// The objects that a selection wants, and the place after them from which a watch goes on.
+    pub fn select_and_place(&self, kind: &'static Kind, selection: &Selection) -> (Listed, u64) {
         let state = self.state.read();
         let table = &state.tables[index(kind)];
-        (Listed { objects: table.list(namespace), revision: state.revision }, table.end())
+        (Listed::of(table.after(&selection.namespace, ""), state.revision, 0, selection), table.end())
     }
 
-    /// The place of the first event after `revision`; `None` when events after it are gone.
-    pub fn place_after(&self, kind: &'static Kind, revision: u64) -> Option<u64> {
+    /// The place of the first event after `revision`.
+    ///
+    /// # Errors
+    /// When events after it are gone: the oldest revision for which that is not so.
+    pub fn place_after(&self, kind: &'static Kind, revision: u64) -> Result<u64, u64> {
         self.state.read().tables[index(kind)].place_after(revision)
     }
 

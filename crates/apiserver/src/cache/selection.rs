@@ -42,9 +42,14 @@ impl Selection {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
+    /// The name that an object must have, if its fields say so.
+    pub fn name(&self) -> Option<&str> {
+        self.fields.exact("metadata.name")
+    }
+
     /// The only object that it can want, if its fields and namespace say so.
     pub fn only(&self, kind: &Kind) -> Option<&str> {
         let one_place = kind.scope == kinds::Scope::Cluster || !self.namespace.is_empty();
-        self.fields.exact("metadata.name").filter(|_| one_place)
+        self.name().filter(|_| one_place)
     }
 }

@@ -108,13 +108,21 @@ impl Table {
 
     /// The objects of a namespace, or all for `""`.
     pub fn list(&self, namespace: &str) -> Vec<Arc<Object>> {
-        if namespace.is_empty() {
-            return self.objects.values().cloned().collect();
-        }
+        self.after(namespace, "").cloned().collect()
+    }
+
+    /// The objects of a namespace, or of all for `""`, whose keys are greater than `key`.
+    pub fn after(&self, namespace: &str, key: &str) -> impl Iterator<Item = &Arc<Object>> {
         // '0' follows '/'.
-        let (from, to) = (format!("{namespace}/"), format!("{namespace}0"));
-        let range = (Bound::Included(from.as_str()), Bound::Excluded(to.as_str()));
-        self.objects.range::<str, _>(range).map(|(_, o)| o.clone()).collect()
+        let (from, to) = match namespace {
+            "" => (String::new(), None),
+            _ => (format!("{namespace}/"), Some(format!("{namespace}0"))),
+        };
+        let from = if key > from.as_str() { Bound::Excluded(key) } else { Bound::Included(from.as_str()) };
+        let is_over = to.as_ref().is_some_and(|to| key >= to.as_str());
+        let to = to.as_ref().map_or(Bound::Unbounded, |to| Bound::Excluded(to.as_str()));
+        let range = (!is_over).then(|| self.objects.range::<str, _>((from, to)));
+        range.into_iter().flatten().map(|(_, object)| object)
     }
 
     /// The objects as they were at `revision`: the events since are undone, newest first.
@@ -144,11 +152,11 @@ impl Table {
     }
 
     /// The place of the first event after `revision`.
-    pub fn place_after(&self, revision: u64) -> Option<u64> {
+    pub fn place_after(&self, revision: u64) -> Result<u64, u64> {
         if revision < self.forgotten {
-            return None;
+            return Err(self.forgotten);
         }
-        Some(self.first + self.events.partition_point(|(e, _)| e.revision <= revision) as u64)
+        Ok(self.first + self.events.partition_point(|(e, _)| e.revision <= revision) as u64)
     }
 
     /// At most `limit` events from `place` on; `None` when the first of them is gone.

@@ -51,11 +51,16 @@ impl Call {
     /// Which objects are asked for.
     pub fn selection(&self, options: &ListOptions) -> Result<Selection, Status> {
         let mut fields = options.field_selector.clone();
-        if !self.info.name.is_empty() && fields.is_empty() {
+        let name = &self.info.name;
+        if !name.is_empty() && fields.is_empty() {
             // The path of a watch may name an object.
-            fields = format!("metadata.name={}", self.info.name);
+            fields = format!("metadata.name={name}");
         }
         let selection = Selection::parse(self.kind, &self.info.namespace, &options.label_selector, &fields);
-        selection.map_err(|error| Status::bad_request(error.to_string()))
+        let selection = selection.map_err(|error| Status::bad_request(error.to_string()))?;
+        if !name.is_empty() && selection.name() != Some(name) {
+            return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
+        }
+        Ok(selection)
     }
 }

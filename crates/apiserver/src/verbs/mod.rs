@@ -30,7 +30,7 @@ pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
     let cluster = call.kind.scope == Scope::Cluster;
     let all_namespaces = !cluster && call.info.namespace.is_empty();
     match call.info.verb {
-        "get" => get::get(&call),
+        "get" => get::get(&call).await,
         "list" => list::list(&call).await,
         "watch" => watch::watch(&call).await,
         // A namespaced object is written in its namespace only.
@@ -48,7 +48,7 @@ pub(crate) async fn answer(call: Call) -> Result<Response<Body>, Status> {
 /// Answers a request for a part of an object.
 pub(crate) async fn answer_part(call: Call, part: Part) -> Result<Response<Body>, Status> {
     match (call.info.verb, part) {
-        ("get", Part::Status) => get::get(&call),
+        ("get", Part::Status) => get::get(&call).await,
         ("patch", Part::Status) => patched(&call, part).await,
         ("update", _) => update::answer(&call, part).await,
         _ => Err(Status::method_not_allowed()),

@@ -52,16 +52,22 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<Body>, Status> {
     }
     let lasts = options.timeout.unwrap_or_else(|| LASTS.mul_f64(rand::rng().random_range(1.0..2.0)));
     let changed = call.api.cache.subscribe(call.kind);
-    let (initial, initial_end, place) = start(call, &options, &selection).await?;
+    // What is wrong with where it begins is told as an event, as in Kubernetes.
+    let (start, refused) = match start(call, &options, &selection).await {
+        Ok(start) => (start, None),
+        Err(status) => (Start::default(), Some(status)),
+    };
     let now = Instant::now();
     let stream = Stream {
         api: call.api.clone(),
         view,
         selection,
         changed,
-        initial,
-        initial_end,
-        place: Some(place),
+        initial: start.initial,
+        initial_end: start.initial_end,
+        after: start.after,
+        place: start.place,
+        refused,
         bookmarks: options.allow_bookmarks,
         next_bookmark: now + BOOKMARK_EVERY,
         ends: now + lasts,
@@ -79,34 +85,40 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<Body>, Status> {
     Ok(response::typed(StatusCode::OK, media_type, Body::stream(body)))
 }
 
-/// The objects to send first, the revision of the bookmark after them if one is wanted, and the place to go on from.
-type Start = (VecDeque<Arc<Object>>, Option<u64>, u64);
+/// Where a watch begins.
+#[derive(Default)]
+struct Start {
+    /// The objects to send first.
+    initial: VecDeque<Arc<Object>>,
+    /// The revision of the bookmark after them, if one is wanted.
+    initial_end: Option<u64>,
+    /// The place to go on from.
+    place: Option<u64>,
+    /// The revision whose successors are told.
+    after: u64,
+}
 
 async fn start(call: &Call, options: &ListOptions, selection: &Selection) -> Result<Start, Status> {
     let cache = &call.api.cache;
     let asked = options.resource_version;
-    let initial = match options.send_initial_events {
-        Some(initial) => initial,
-        None => asked.is_none_or(|v| v == 0),
-    };
-    match asked {
-        None => call.api.catch_up().await?,
-        Some(version) if version > cache.revision() && !cache.reach(version, PATIENCE).await => {
+    if asked.is_none() {
+        call.api.catch_up().await?;
+    }
+    if options.send_initial_events == Some(true) {
+        if let Some(version) = asked
+            && !cache.reach(version, PATIENCE).await
+        {
             return Err(too_large(version, cache.revision()));
         }
-        Some(_) => {}
+        let (listed, place) = cache.select_and_place(call.kind, selection);
+        let initial_end = options.allow_bookmarks.then_some(listed.revision);
+        return Ok(Start { initial: listed.objects.into(), initial_end, place: Some(place), after: 0 });
     }
-    if initial {
-        let (mut listed, place) = cache.list_and_place(call.kind, &selection.namespace);
-        listed.objects.retain(|object| selection.matches(object));
-        let end = (options.send_initial_events == Some(true) && options.allow_bookmarks).then_some(listed.revision);
-        return Ok((listed.objects.into(), end, place));
-    }
-    let from = asked.filter(|v| *v > 0).unwrap_or_else(|| cache.revision());
-    let place = cache.place_after(call.kind, from);
-    let place =
-        place.ok_or_else(|| Status::expired(format!("too old resource version: {from} ({})", cache.revision())))?;
-    Ok((VecDeque::new(), None, place))
+    // A version that is not there yet is no fault: what happens up to it is not told.
+    let after = asked.filter(|v| *v > 0).unwrap_or_else(|| cache.revision());
+    let place = cache.place_after(call.kind, after);
+    let place = place.map_err(|oldest| Status::expired(format!("too old resource version: {after} ({oldest})")))?;
+    Ok(Start { place: Some(place), after, ..Start::default() })
 }
 
 struct Stream {
@@ -116,6 +128,10 @@ struct Stream {
     changed: Receiver<u64>,
     initial: VecDeque<Arc<Object>>,
     initial_end: Option<u64>,
+    /// Why there is nothing to tell.
+    refused: Option<Status>,
+    /// The revision whose successors are told.
+    after: u64,
     /// `None` when the last event has been sent.
     place: Option<u64>,
     bookmarks: bool,
@@ -129,6 +145,9 @@ impl Stream {
     /// What to send next, waiting for it; `None` at the end.
     async fn chunk(&mut self) -> Option<Bytes> {
         let mut out = BytesMut::new();
+        if let Some(status) = self.refused.take() {
+            self.write_error(&status, &mut out);
+        }
         while out.len() < CHUNK {
             let Some(object) = self.initial.pop_front() else { break };
             self.write("ADDED", &object, None, &mut out);
@@ -154,8 +173,9 @@ impl Stream {
                 Next::Events { events, .. } if events.is_empty() => self.wait(&mut out).await?,
                 Next::Events { events, place, .. } => {
                     self.place = Some(place);
-                    for event in events {
-                        self.tell(&event, &mut out);
+                    let after = self.after;
+                    for event in events.iter().filter(|event| event.revision > after) {
+                        self.tell(event, &mut out);
                     }
                 }
             }
@@ -191,6 +211,7 @@ impl Stream {
         let next = self.place.map(|place| self.api.cache.next(self.view.kind, place, 1));
         if let Some(Next::Events { events, revision, .. }) = next
             && events.is_empty()
+            && revision >= self.after
         {
             self.write_bookmark(revision, false, out);
         }
