@@ -206,7 +206,7 @@ fn start_relay(listen: SocketAddr, upstreams: Vec<SocketAddr>) -> Result<Option<
         );
         return Ok(None);
     }
-    let forwarder = dns::Forwarder::new(dns::ForwarderConfig { upstreams, ..dns::ForwarderConfig::default() })?;
+    let forwarder = dns::Forwarder::new(dns::forward::Settings::to(upstreams))?;
     // One worker: the nodes' own caches take most of the questions.
     let config = dns::Config { listen: vec![listen], workers: 1, ..dns::Config::default() };
     let server = dns::Server::start(&config, None, Some(forwarder.into()));

@@ -24,7 +24,7 @@ pub mod query;
 pub mod reply;
 pub mod server;
 
-pub use forward::{Forwarder, ForwarderConfig};
+pub use forward::Forwarder;
 pub use index::{Index, IndexError, IndexOptions};
 pub use server::{Config, Server, ServerError, Sources};
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dns::{Forwarder, ForwarderConfig, Index, IndexOptions, Server};
+use dns::{Forwarder, Index, IndexOptions, Server, forward};
 
 use crate::config::Config;
 
@@ -20,8 +20,7 @@ pub fn start(config: &Config, index: Arc<Index>) -> Result<Server, ResolverError
     let forwarder = if config.upstream_dns.is_empty() {
         None
     } else {
-        let upstreams = config.upstream_dns.clone();
-        Some(Arc::new(Forwarder::new(ForwarderConfig { upstreams, ..ForwarderConfig::default() })?))
+        Some(Arc::new(Forwarder::new(forward::Settings::to(config.upstream_dns.iter().copied()))?))
     };
     let server = dns::Config { listen: vec![listen], ..dns::Config::default() };
     Ok(Server::start(&server, Some(index), forwarder)?)

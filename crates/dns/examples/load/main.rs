@@ -18,11 +18,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dns::forward::Settings;
+use dns::forward::keep::Keep;
 use dns::forward::stored::Stored;
 use dns::forward::wanted::Wanted;
 use dns::index::{EndpointRecord, PortRecord, ServiceRecord, Shape, SliceRecord};
 use dns::query::Query;
-use dns::{Config, Forwarder, ForwarderConfig, Index, IndexOptions, Server};
+use dns::{Config, Forwarder, Index, IndexOptions, Server};
 use generator::{Generator, Load};
 
 #[derive(Clone)]
@@ -231,10 +233,8 @@ fn change(index: &Index) -> Outcome<()> {
 
 /// A forwarder whose cache knows the outside names already, and whose upstream is nobody.
 fn forwarder(arguments: &Arguments) -> Outcome<Arc<Forwarder>> {
-    let upstreams = vec!["127.0.0.1:9".parse()?];
-    let config = ForwarderConfig { upstreams, ..ForwarderConfig::default() };
-    let lifetimes = config.lifetimes;
-    let forwarder = Arc::new(Forwarder::new(config)?);
+    let keep = Keep::default();
+    let forwarder = Arc::new(Forwarder::new(Settings::to(["127.0.0.1:9".parse()?]))?);
     for packet in questions(&Arguments { forwarded: true, ..arguments.clone() }) {
         let query = Query::parse(&packet).map_err(|refusal| format!("{refusal:?}"))?;
         let mut answer = packet.clone();
@@ -242,8 +242,8 @@ fn forwarder(arguments: &Arguments) -> Outcome<Arc<Forwarder>> {
         answer[7] = 1;
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 192, 0, 2, 1]);
         let message = hickory_proto::op::Message::from_vec(&answer)?;
-        let stored = Stored::new(message, &Wanted::of(&query), lifetimes, Instant::now()).ok_or("no answer")?;
-        forwarder.cache().put(Arc::new(stored), Instant::now());
+        let stored = Stored::new(message, &Wanted::of(&query), &keep, Instant::now()).ok_or("no answer")?;
+        forwarder.cache().put(Arc::new(stored), &keep, Instant::now());
     }
     Ok(forwarder)
 }

@@ -1,62 +1,59 @@
-//! Which upstream server is asked when, and who waits for whom.
+//! Who waits for whom, and what becomes of an answer.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::protocol::rcode;
+use crate::name::Name;
 
-use super::cache::{Cache, CacheStats};
-use super::stored::{Lifetimes, Stored};
-use super::upstream::{ExchangeError, exchange};
-use super::wanted::Wanted;
-
-/// How names outside the zones are looked up.
-#[derive(Debug, Clone)]
-pub struct ForwarderConfig {
-    /// The servers, in the order in which they are asked.
-    pub upstreams: Vec<SocketAddr>,
-    /// How long one server may take to answer.
-    pub patience: Duration,
-    /// How long all of them together may take; less than the five seconds after which askers ask again.
-    pub deadline: Duration,
-    /// The most names that are looked up at once; above, questions fail at once.
-    pub lookups: usize,
-    /// Octets that the cache may take, about; 0 for none.
-    pub cache_weight: usize,
-    /// The most seconds for which answers are kept.
-    pub lifetimes: Lifetimes,
-}
-
-impl Default for ForwarderConfig {
-    fn default() -> Self {
-        Self {
-            upstreams: Vec::new(),
-            patience: Duration::from_secs(2),
-            deadline: Duration::from_millis(4500),
-            lookups: 1000,
-            cache_weight: 4 << 20,
-            lifetimes: Lifetimes { positive: 3600, negative: 1800, failure: 1 },
-        }
-    }
-}
+use super::cache::{Cache, Found};
+use super::counts::{ForwardCounts, UpstreamCounts};
+use super::loops::{LoopFound, Loops};
+use super::settings::Settings;
+use super::stored::Stored;
+use super::tls::TlsError;
+use super::wanted::{Wanted, WantedRef};
+use super::way::{Order, Way};
 
 /// A forwarder cannot be made as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwarderConfigError {
     /// There is nobody to ask.
-    #[error("no upstream server is given")]
-    NoUpstreams,
+    #[error("no upstream server is given for {zone}")]
+    NoUpstreams {
+        /// The zone.
+        zone: Name,
+    },
+    /// No zone is given.
+    #[error("no zone is given whose names are asked for")]
+    NoRoutes,
+    /// A zone is given twice.
+    #[error("two sets of upstream servers are given for {zone}")]
+    Twice {
+        /// The zone.
+        zone: Name,
+    },
     /// An address that no server can have.
     #[error("{upstream} cannot be an upstream server: it has no address or no port")]
     Upstream {
         /// The address as given.
         upstream: SocketAddr,
+    },
+    /// A server cannot be spoken to over TLS.
+    #[error("upstream server {upstream}")]
+    Tls {
+        /// The server.
+        upstream: SocketAddr,
+        /// Why.
+        source: TlsError,
     },
 }
 
@@ -69,55 +66,52 @@ pub enum ForwardError {
     /// The look-up ended without a word.
     #[error("the look-up was cut off")]
     Interrupted,
+    /// Nobody is to be asked for such names.
+    #[error("no upstream server is given for the name")]
+    NoRoute,
+    /// The question is one that was sent out to see whether it comes back.
+    #[error("an upstream server has sent the question back")]
+    Loop,
 }
 
-/// What a forwarder has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ForwardCounts {
-    /// Questions sent to upstream servers, over UDP and TCP together.
-    pub asked: u64,
-    /// Exchanges that came to nothing.
-    pub failed: u64,
-    /// Questions that waited for an equal one that was under way.
-    pub joined: u64,
-    /// Questions that were turned away because too many were under way.
-    pub refused: u64,
-    /// How full the cache is.
-    pub cache: CacheStats,
-}
-
-struct Upstream {
-    address: SocketAddr,
-    /// It has just failed and is asked last until then.
-    shunned: Mutex<Option<Instant>>,
+/// An answer and how old it is.
+#[derive(Debug, Clone)]
+pub struct LookedUp {
+    /// The answer.
+    pub stored: Arc<Stored>,
+    /// Its age in seconds.
+    pub age: u32,
 }
 
 #[derive(Default)]
 struct Counters {
-    asked: AtomicU64,
-    failed: AtomicU64,
     joined: AtomicU64,
     refused: AtomicU64,
+    all_down: AtomicU64,
 }
 
 type Outcome = watch::Receiver<Option<Arc<Stored>>>;
 
 /// Looks names up at upstream servers. Shared as `Arc<Forwarder>`; works inside a tokio runtime.
 pub struct Forwarder {
-    config: ForwarderConfig,
-    upstreams: Vec<Upstream>,
+    deadline: Duration,
+    lookups: usize,
+    /// The longest zones first.
+    ways: Vec<Way>,
     cache: Cache,
     under_way: Mutex<HashMap<Wanted, Outcome>>,
     counters: Counters,
+    loops: Loops,
+    /// Where look-ups run that nobody waits for. Known since the first look-up, before which nothing is cached.
+    runtime: OnceLock<Handle>,
+    stop: CancellationToken,
+    _stop_at_end: DropGuard,
 }
-
-/// How long a server that failed is asked last.
-const SHUNNED: Duration = Duration::from_secs(5);
 
 impl std::fmt::Debug for Forwarder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Forwarder")
-            .field("config", &self.config)
+            .field("routes", &self.ways.iter().map(|way| &way.route).collect::<Vec<_>>())
             .field("counts", &self.counts())
             .finish_non_exhaustive()
     }
@@ -127,30 +121,46 @@ impl Forwarder {
     /// A forwarder to the configured servers. It asks nobody yet.
     ///
     /// # Errors
-    /// No servers, or an address that no server can have.
-    pub fn new(config: ForwarderConfig) -> Result<Self, ForwarderConfigError> {
-        if config.upstreams.is_empty() {
-            return Err(ForwarderConfigError::NoUpstreams);
+    /// No servers, an address that no server can have, or TLS that cannot be spoken as configured.
+    pub fn new(settings: Settings) -> Result<Self, ForwarderConfigError> {
+        if settings.routes.is_empty() {
+            return Err(ForwarderConfigError::NoRoutes);
         }
-        if let Some(&upstream) = config.upstreams.iter().find(|a| a.ip().is_unspecified() || a.port() == 0) {
-            return Err(ForwarderConfigError::Upstream { upstream });
+        let mut ways: Vec<Way> = Vec::with_capacity(settings.routes.len());
+        for route in settings.routes {
+            let zone = route.zone.clone();
+            if route.upstreams.is_empty() {
+                return Err(ForwarderConfigError::NoUpstreams { zone });
+            }
+            if ways.iter().any(|way| way.route.zone == zone) {
+                return Err(ForwarderConfigError::Twice { zone });
+            }
+            let nowhere = |address: SocketAddr| address.ip().is_unspecified() || address.port() == 0;
+            if let Some(upstream) = route.upstreams.iter().map(|upstream| upstream.address).find(|at| nowhere(*at)) {
+                return Err(ForwarderConfigError::Upstream { upstream });
+            }
+            let way = Way::new(route);
+            ways.push(way.map_err(|(upstream, source)| ForwarderConfigError::Tls { upstream, source })?);
         }
+        ways.sort_by_key(|way| std::cmp::Reverse(way.route.zone.label_count()));
+        let stop = CancellationToken::new();
         Ok(Self {
-            upstreams: config
-                .upstreams
-                .iter()
-                .map(|address| Upstream { address: *address, shunned: Mutex::new(None) })
-                .collect(),
-            cache: Cache::new(config.cache_weight),
+            deadline: settings.deadline,
+            lookups: settings.lookups,
+            ways,
+            cache: Cache::new(settings.cache_weight),
             under_way: Mutex::default(),
             counters: Counters::default(),
-            config,
+            loops: Loops::default(),
+            runtime: OnceLock::new(),
+            _stop_at_end: stop.clone().drop_guard(),
+            stop,
         })
     }
 
     /// The servers that it asks.
     pub fn upstreams(&self) -> impl Iterator<Item = SocketAddr> {
-        self.upstreams.iter().map(|upstream| upstream.address)
+        self.ways.iter().flat_map(|way| way.upstreams.iter().map(|upstream| upstream.reach.address))
     }
 
     /// Its cache.
@@ -162,48 +172,122 @@ impl Forwarder {
     /// What it has done so far.
     #[must_use]
     pub fn counts(&self) -> ForwardCounts {
-        ForwardCounts {
-            asked: self.counters.asked.load(Ordering::Relaxed),
-            failed: self.counters.failed.load(Ordering::Relaxed),
+        let mut counts = ForwardCounts {
             joined: self.counters.joined.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
+            all_down: self.counters.all_down.load(Ordering::Relaxed),
             cache: self.cache.stats(),
+            ..ForwardCounts::default()
+        };
+        for upstream in self.ways.iter().flat_map(|way| &way.upstreams) {
+            counts.asked += upstream.tally.asked.load(Ordering::Relaxed);
+            counts.failed += upstream.tally.failed.load(Ordering::Relaxed);
+        }
+        counts
+    }
+
+    /// What each server was asked, the longest zones first.
+    #[must_use]
+    pub fn upstream_counts(&self) -> Vec<UpstreamCounts> {
+        self.ways.iter().flat_map(|way| &way.upstreams).map(|upstream| upstream.counts()).collect()
+    }
+
+    /// Asks every server a question that must not come back to the server that this forwarder is part of. To be called
+    /// when that server listens; takes at most `patience`.
+    ///
+    /// # Errors
+    /// The server whose question came back.
+    pub async fn find_loop(&self, patience: Duration) -> Result<(), LoopFound> {
+        let all: Vec<_> = self
+            .ways
+            .iter()
+            .flat_map(|way| way.upstreams.iter().map(|upstream| (way.route.zone.clone(), Arc::clone(upstream))))
+            .collect();
+        self.loops.look(&all, patience).await
+    }
+
+    /// Looks at the answer that is kept for a question, with its age in seconds, if there is one that may be given at
+    /// once. Has it asked for anew meanwhile when it is due.
+    pub fn cached<R>(
+        self: &Arc<Self>,
+        wanted: WantedRef<'_>,
+        now: Instant,
+        look: impl FnOnce(&Arc<Stored>, u32) -> R,
+    ) -> Option<R> {
+        match self.cache.read(wanted, now, look) {
+            Found::Fresh(seen) => Some(seen),
+            Found::Due(seen) => {
+                // Somebody who waits for nothing; if too many are under way, the next asker is told again.
+                if self.join_or_start(wanted.to_owned()).is_err() {
+                    self.cache.not_refreshed(wanted);
+                }
+                Some(seen)
+            }
+            Found::Nothing => None,
         }
     }
 
     /// Looks a name up, in the cache first. Equal questions that come meanwhile wait for the same answer, and a
-    /// look-up goes on when its asker is gone. Where every server fails, that is what is answered and kept for a
-    /// second.
+    /// look-up goes on when its asker is gone. Where every server fails, an answer that is over is given if there is
+    /// one (RFC 8767); otherwise the failure is answered, and kept for a while.
     ///
     /// # Errors
-    /// Too many names are being looked up.
-    pub async fn look_up(self: &Arc<Self>, wanted: Wanted) -> Result<Arc<Stored>, ForwardError> {
-        if let Some(stored) = self.cache.read(wanted.borrow(), Instant::now(), |stored, _| Arc::clone(stored)) {
-            return Ok(stored);
+    /// Too many names are being looked up, or nobody is to be asked for this one.
+    pub async fn look_up(self: &Arc<Self>, wanted: Wanted) -> Result<LookedUp, ForwardError> {
+        if self.loops.came_back(&wanted) {
+            return Err(ForwardError::Loop);
         }
-        let mut outcome = self.join_or_start(wanted)?;
-        let stored = outcome.wait_for(Option::is_some).await.map_err(|_| ForwardError::Interrupted)?;
-        stored.clone().ok_or(ForwardError::Interrupted)
+        let now = Instant::now();
+        let kept = self.cache.last_resort(wanted.borrow(), now);
+        let kept = kept.map(|stored| LookedUp { age: stored.age(now), stored });
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.stored.is_fresh(kept.age)) {
+            return Ok(kept.clone());
+        }
+        self.runtime.get_or_init(Handle::current);
+        let Some(stale) = kept else {
+            return settled(&mut self.join_or_start(wanted)?).await;
+        };
+        let patience = self.way(wanted.name.wire()).and_then(|way| way.route.keep.stale).map(|stale| stale.patience);
+        let newer = match self.join_or_start(wanted.clone()) {
+            Ok(mut outcome) => timeout(patience.unwrap_or_default(), settled(&mut outcome)).await.ok(),
+            Err(_) => None,
+        };
+        match newer {
+            Some(Ok(newer)) if !newer.stored.is_failure() => Ok(newer),
+            _ => {
+                self.cache.count_stale(wanted.borrow());
+                Ok(stale)
+            }
+        }
+    }
+
+    fn way(&self, name: &[u8]) -> Option<&Way> {
+        self.ways.iter().find(|way| way.holds(name))
     }
 
     fn join_or_start(self: &Arc<Self>, wanted: Wanted) -> Result<Outcome, ForwardError> {
+        let at = self.ways.iter().position(|way| way.holds(wanted.name.wire())).ok_or(ForwardError::NoRoute)?;
+        let runtime = self.runtime.get().ok_or(ForwardError::Interrupted)?;
+        let way = &self.ways[at];
         let mut under_way = self.under_way.lock();
         if let Some(outcome) = under_way.get(&wanted) {
             self.counters.joined.fetch_add(1, Ordering::Relaxed);
             return Ok(outcome.clone());
         }
-        if under_way.len() >= self.config.lookups {
+        // Both are changed under the lock alone.
+        if under_way.len() >= self.lookups || way.under_way.load(Ordering::Relaxed) >= way.route.max_concurrent {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
             return Err(ForwardError::Overloaded);
         }
         let (tell, outcome) = watch::channel(None);
         under_way.insert(wanted.clone(), outcome.clone());
+        way.under_way.fetch_add(1, Ordering::Relaxed);
         let forwarder = Arc::clone(self);
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             // Dropped whatever happens, so that a look-up that is cut off does not stay under way for ever.
-            let ended = UnderWay { forwarder: &forwarder, wanted };
-            let stored = Arc::new(forwarder.ask(&ended.wanted).await);
-            forwarder.cache.put(Arc::clone(&stored), Instant::now());
+            let ended = UnderWay { forwarder: &forwarder, way: &forwarder.ways[at], wanted };
+            let stored = Arc::new(forwarder.ask(ended.way, &ended.wanted).await);
+            forwarder.cache.put(Arc::clone(&stored), &ended.way.route.keep, Instant::now());
             drop(ended);
             tell.send_replace(Some(stored));
         });
@@ -212,67 +296,69 @@ impl Forwarder {
 
     /// Asks one server after the other until one knows, and those that were silent once more, because a datagram may
     /// get lost. A server that fails or refuses is not asked again: another may know better.
-    async fn ask(&self, wanted: &Wanted) -> Stored {
-        let start = Instant::now();
-        let mut candidates = self.order(start);
+    async fn ask(&self, way: &Way, wanted: &Wanted) -> Stored {
+        let (route, start) = (&way.route, Instant::now());
+        let mut candidates = match way.order() {
+            Order::Ask(upstreams) => upstreams,
+            Order::AllDown(upstreams) => {
+                self.counters.all_down.fetch_add(1, Ordering::Relaxed);
+                if route.fail_fast {
+                    return Stored::failure(wanted, &route.keep, Instant::now());
+                }
+                upstreams
+            }
+        };
+        let mut attempts = if route.attempts == 0 { usize::MAX } else { route.attempts };
         let mut last = None;
         for _round in 0..2 {
             let mut silent = Vec::new();
             for upstream in candidates {
-                let left = self.config.deadline.saturating_sub(start.elapsed());
-                if left.is_zero() {
+                let left = self.deadline.saturating_sub(start.elapsed());
+                if left.is_zero() || attempts == 0 {
                     break;
                 }
-                match self.ask_one(upstream.address, wanted, self.config.patience.min(left)).await {
-                    Ok(stored) if matches!(stored.rcode(), rcode::NOERROR | rcode::NXDOMAIN) => {
-                        *upstream.shunned.lock() = None;
-                        return stored;
+                attempts -= 1;
+                match upstream.ask(wanted, &route.keep, route.patience.min(left)).await {
+                    Ok(stored) => {
+                        upstream.was_well();
+                        if !route.failover.contains(&stored.rcode()) {
+                            return stored;
+                        }
+                        last = Some(stored);
                     }
-                    Ok(stored) => last = Some(stored),
                     Err(error) => {
-                        self.counters.failed.fetch_add(1, Ordering::Relaxed);
                         tracing::debug!(%error, name = %wanted.name, "an upstream server was of no help");
-                        *upstream.shunned.lock() = Some(Instant::now() + SHUNNED);
+                        upstream.was_unwell(&self.stop);
                         silent.push(upstream);
                     }
                 }
             }
             candidates = silent;
         }
-        last.unwrap_or_else(|| Stored::failure(wanted, self.config.lifetimes, Instant::now()))
+        last.unwrap_or_else(|| Stored::failure(wanted, &route.keep, Instant::now()))
     }
+}
 
-    async fn ask_one(&self, address: SocketAddr, wanted: &Wanted, patience: Duration) -> Result<Stored, ExchangeError> {
-        self.counters.asked.fetch_add(1, Ordering::Relaxed);
-        let mut message = exchange(address, wanted, true, patience).await?;
-        // A server that does not know EDNS may say so (RFC 6891 section 7).
-        if matches!(u16::from(message.metadata.response_code), rcode::FORMERR | rcode::NOTIMP) {
-            self.counters.asked.fetch_add(1, Ordering::Relaxed);
-            message = exchange(address, wanted, false, patience).await?;
-        }
-        if message.queries.is_empty() {
-            return Ok(Stored::failure(wanted, self.config.lifetimes, Instant::now()));
-        }
-        Stored::new(message, wanted, self.config.lifetimes, Instant::now())
-            .ok_or(ExchangeError::Unreadable { upstream: address })
-    }
-
-    /// The servers as configured, but those that have just failed last.
-    fn order(&self, now: Instant) -> Vec<&Upstream> {
-        let mut order: Vec<_> = self.upstreams.iter().collect();
-        order.sort_by_key(|upstream| upstream.shunned.lock().is_some_and(|until| now < until));
-        order
-    }
+async fn settled(outcome: &mut Outcome) -> Result<LookedUp, ForwardError> {
+    let stored = outcome.wait_for(Option::is_some).await.map_err(|_| ForwardError::Interrupted)?;
+    let stored = stored.clone().ok_or(ForwardError::Interrupted)?;
+    Ok(LookedUp { age: stored.age(Instant::now()), stored })
 }
 
 /// A look-up that is under way, until it is dropped.
 struct UnderWay<'f> {
     forwarder: &'f Forwarder,
+    way: &'f Way,
     wanted: Wanted,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.forwarder.under_way.lock().remove(&self.wanted);
+        let mut under_way = self.forwarder.under_way.lock();
+        under_way.remove(&self.wanted);
+        self.way.under_way.fetch_sub(1, Ordering::Relaxed);
+        drop(under_way);
+        // Nobody asks anew any more, whatever came of it.
+        self.forwarder.cache.not_refreshed(self.wanted.borrow());
     }
 }

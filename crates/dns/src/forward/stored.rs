@@ -9,22 +9,13 @@ use std::time::Instant;
 use hickory_proto::op::{Message, MessageType, OpCode, Query as HickoryQuery};
 use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
 
+use crate::name::Name;
 use crate::protocol::{HEADER, rcode, rtype};
 use crate::query::skip_name;
 use crate::reply::{Reply, Section};
 
+use super::keep::{Keep, lies_in};
 use super::wanted::{Wanted, WantedRef};
-
-/// Bounds on how long answers are kept, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
-    /// Answers with records.
-    pub positive: u32,
-    /// Denials that an SOA record vouches for.
-    pub negative: u32,
-    /// Failures (RFC 9520 section 3.2: at least one second).
-    pub failure: u32,
-}
 
 /// An answer to keep.
 #[derive(Debug)]
@@ -38,14 +29,18 @@ pub struct Stored {
     authentic_data: bool,
     dnssec_ok: bool,
     checking_disabled: bool,
+    constant_ttl: bool,
     since: Instant,
+    /// All in seconds, and `lifetime` counted from `since`, `stale` from its end.
     lifetime: u32,
+    stale: u32,
+    stale_ttl: u32,
 }
 
 impl Stored {
     /// Keeps what an upstream said. `None` when it does not answer `wanted`, or cannot be written as a message.
     #[must_use]
-    pub fn new(message: Message, wanted: &Wanted, lifetimes: Lifetimes, now: Instant) -> Option<Self> {
+    pub fn new(mut message: Message, wanted: &Wanted, keep: &Keep, now: Instant) -> Option<Self> {
         if !answers(&message, wanted) {
             return None;
         }
@@ -54,7 +49,15 @@ impl Stored {
             // What went wrong between us and the upstream means nothing to the asker.
             _ => rcode::SERVFAIL,
         };
-        let lifetime = lifetime(&message, wanted.qtype, lifetimes);
+        let lifetime = lifetime(&message, wanted, keep);
+        let longest = keep.lifetimes.positive.max(1);
+        let sections = [&mut message.answers, &mut message.authorities, &mut message.additionals];
+        for record in sections.into_iter().flatten() {
+            // What is not kept is passed on as it came.
+            if lifetime > 0 {
+                record.ttl = record.ttl.min(longest);
+            }
+        }
         let mut clean = Message::new(0, MessageType::Response, OpCode::Query);
         clean.add_queries(message.queries.iter().map(|query| {
             let mut lower = HickoryQuery::query(query.name().to_lowercase(), query.query_type());
@@ -74,14 +77,17 @@ impl Stored {
             authentic_data,
             dnssec_ok: wanted.dnssec_ok,
             checking_disabled: wanted.checking_disabled,
+            constant_ttl: keep.constant_ttl,
             since: now,
             lifetime,
+            stale: keep.stale.map_or(0, |stale| u32::try_from(stale.longest.as_secs()).unwrap_or(u32::MAX)),
+            stale_ttl: keep.stale.map_or(0, |stale| stale.ttl),
         })
     }
 
     /// That nobody could say anything, kept so that not everybody asks again at once.
     #[must_use]
-    pub fn failure(wanted: &Wanted, lifetimes: Lifetimes, now: Instant) -> Self {
+    pub fn failure(wanted: &Wanted, keep: &Keep, now: Instant) -> Self {
         Self {
             message: wanted.message(0, false).into(),
             ttls: Box::default(),
@@ -90,8 +96,11 @@ impl Stored {
             authentic_data: false,
             dnssec_ok: wanted.dnssec_ok,
             checking_disabled: wanted.checking_disabled,
+            constant_ttl: false,
             since: now,
-            lifetime: lifetimes.failure,
+            lifetime: keep.lifetimes.failure,
+            stale: 0,
+            stale_ttl: 0,
         }
     }
 
@@ -124,11 +133,40 @@ impl Stored {
         self.authentic_data
     }
 
-    /// Seconds since it was said, while it may still be used.
+    /// Whether it says that something went wrong, rather than what there is.
     #[must_use]
-    pub fn age(&self, now: Instant) -> Option<u32> {
-        let age = now.saturating_duration_since(self.since).as_secs();
-        (age < u64::from(self.lifetime)).then_some(age as u32)
+    pub fn is_failure(&self) -> bool {
+        !matches!(self.rcode, rcode::NOERROR | rcode::NXDOMAIN)
+    }
+
+    /// Whether it has answers.
+    #[must_use]
+    pub fn is_positive(&self) -> bool {
+        self.rcode == rcode::NOERROR && self.counts[Section::Answer as usize] > 0
+    }
+
+    /// Seconds since it was said.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> u32 {
+        u32::try_from(now.saturating_duration_since(self.since).as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// How many seconds it may be kept, from when it was said.
+    #[must_use]
+    pub fn lifetime(&self) -> u32 {
+        self.lifetime
+    }
+
+    /// Whether it may be given, as old as it is.
+    #[must_use]
+    pub fn is_fresh(&self, age: u32) -> bool {
+        age < self.lifetime
+    }
+
+    /// Whether it may be given only where nobody says anything newer.
+    #[must_use]
+    pub fn is_stale(&self, age: u32) -> bool {
+        self.lifetime > 0 && !self.is_fresh(age) && age - self.lifetime < self.stale && !self.is_failure()
     }
 
     /// Whether it may be kept at all.
@@ -165,8 +203,17 @@ impl Stored {
             let at = usize::from(*ttl) - start;
             if let Some(field) = out.get_mut(at..at + 4) {
                 let old = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
-                field.copy_from_slice(&old.saturating_sub(age).to_be_bytes());
+                field.copy_from_slice(&self.aged(old, age).to_be_bytes());
             }
+        }
+    }
+
+    /// What is left of a record's TTL.
+    fn aged(&self, ttl: u32, age: u32) -> u32 {
+        match (self.is_stale(age), self.constant_ttl) {
+            (true, _) => ttl.min(self.stale_ttl),
+            (false, true) => ttl,
+            (false, false) => ttl.saturating_sub(age),
         }
     }
 
@@ -174,7 +221,7 @@ impl Stored {
     pub(super) fn answers(&self, age: u32) -> Vec<Record> {
         let mut answers = Message::from_vec(&self.message).map(|message| message.answers).unwrap_or_default();
         for record in &mut answers {
-            record.ttl = record.ttl.saturating_sub(age);
+            record.ttl = self.aged(record.ttl, age);
         }
         answers
     }
@@ -204,24 +251,30 @@ fn answers(message: &Message, wanted: &Wanted) -> bool {
 
 /// How long a message may be kept: as long as its shortest-lived record, and a denial no longer than its SOA record
 /// says (RFC 2308 section 5). A denial without one is not kept.
-fn lifetime(message: &Message, qtype: u16, lifetimes: Lifetimes) -> u32 {
+fn lifetime(message: &Message, wanted: &Wanted, keep: &Keep) -> u32 {
     let sane = |ttl: u32| if ttl > i32::MAX as u32 { 0 } else { ttl };
     let shortest = |records: &[Record]| records.iter().map(|record| sane(record.ttl)).min().unwrap_or(u32::MAX);
     let records = shortest(&message.answers).min(shortest(&message.authorities)).min(shortest(&message.additionals));
+    let qtype = wanted.qtype;
     let has_type = message
         .answers
         .iter()
         .any(|record| qtype == rtype::ANY || u16::from(record.record_type()) == qtype || qtype == rtype::CNAME);
+    let is_of = |zones: &[Name]| zones.iter().any(|zone| lies_in(wanted.name.wire(), zone));
+    let bounds = keep.lifetimes;
     match u16::from(message.metadata.response_code) {
-        rcode::NOERROR if has_type => records.min(lifetimes.positive),
+        rcode::NOERROR if has_type && is_of(&keep.not_positive) => 0,
+        rcode::NOERROR if has_type => records.max(bounds.positive_least).min(bounds.positive),
+        rcode::NOERROR | rcode::NXDOMAIN if is_of(&keep.not_negative) => 0,
         rcode::NOERROR | rcode::NXDOMAIN => {
             let minimum = message.authorities.iter().find_map(|record| match &record.data {
                 RData::SOA(soa) if record.record_type() == RecordType::SOA => Some(sane(soa.minimum)),
                 _ => None,
             });
-            minimum.map_or(0, |minimum| records.min(minimum).min(lifetimes.negative))
+            let within = |minimum: u32| records.min(minimum).max(bounds.negative_least).min(bounds.negative);
+            minimum.map_or(0, within)
         }
-        _ => lifetimes.failure,
+        _ => bounds.failure,
     }
 }
 

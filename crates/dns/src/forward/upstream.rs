@@ -1,117 +1,160 @@
-//! One exchange with one upstream server.
-//!
-//! Each question leaves from a socket of its own, whose port the kernel draws at random, with an ID drawn at random.
-//! The socket is connected, so only the server's own datagrams arrive; what then does not match ID and question is
-//! overlooked, and after some of those the question is asked over TCP, where guessing does not help (RFC 5452).
+//! One upstream server: asked, and probed when it was of no help.
 
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use hickory_proto::op::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use crate::protocol::HEADER;
+use crate::protocol::{rcode, rtype};
 
+use super::counts::{UpstreamCounts, UpstreamTally};
+use super::exchange::{Carrier, ExchangeError, Reach};
+use super::keep::Keep;
+use super::settings::{Probe, Route, Upstream as Settings};
+use super::stored::Stored;
+use super::stream::Streams;
+use super::tls::{Connector, TlsError};
 use super::wanted::Wanted;
 
-/// So many datagrams that do not match look like somebody guessing.
-const MISMATCHES: usize = 8;
+/// How long a probe may take.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// An exchange came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ExchangeError {
-    /// The server cannot be reached.
-    #[error("{upstream}: {source}")]
-    Io { upstream: SocketAddr, source: io::Error },
-    /// It said nothing in time.
-    #[error("{upstream} did not answer within {after:?}")]
-    TimedOut { upstream: SocketAddr, after: Duration },
-    /// It said something that is no answer to the question.
-    #[error("{upstream} answered with something that is no answer")]
-    Unreadable { upstream: SocketAddr },
+/// An upstream server.
+pub(super) struct Upstream {
+    pub(super) reach: Reach,
+    protocol: &'static str,
+    max_fails: u32,
+    probe: Probe,
+    /// Probes that failed in a row.
+    fails: AtomicU32,
+    /// It was of no help and has not answered a probe since.
+    suspect: AtomicBool,
+    pub(super) tally: UpstreamTally,
 }
 
-/// Asks over UDP, and over TCP when the answer does not fit a datagram. `patience` bounds all of it.
-pub(super) async fn exchange(
-    upstream: SocketAddr,
-    wanted: &Wanted,
-    edns: bool,
-    patience: Duration,
-) -> Result<Message, ExchangeError> {
-    let id = rand::random();
-    let question = wanted.message(id, edns);
-    let whole = async {
-        match over_udp(upstream, &question).await.map_err(|source| ExchangeError::Io { upstream, source })? {
-            Some(packet) => {
-                let message = read(upstream, &packet)?;
-                if !message.metadata.truncation {
-                    return Ok(message);
+impl Upstream {
+    pub(super) fn new(settings: &Settings, route: &Route) -> Result<Self, TlsError> {
+        let tls = settings.tls.as_ref().map(|tls| Connector::new(tls, settings.address)).transpose()?;
+        let protocol = match (&tls, route.force_tcp) {
+            (Some(_), _) => "tcp-tls",
+            (None, true) => "tcp",
+            (None, false) => "udp",
+        };
+        let (address, source) = (settings.address, route.source);
+        Ok(Self {
+            reach: Reach {
+                address,
+                source,
+                streams_only: tls.is_some() || route.force_tcp,
+                streams: Streams::new(address, source, tls, route.idle, route.idle_most),
+            },
+            protocol,
+            max_fails: route.max_fails,
+            probe: route.probe.clone(),
+            fails: AtomicU32::new(0),
+            suspect: AtomicBool::new(false),
+            tally: UpstreamTally::default(),
+        })
+    }
+
+    /// Whether so many probes failed that asking it is of no use.
+    pub(super) fn is_down(&self) -> bool {
+        self.max_fails > 0 && self.fails.load(Ordering::Relaxed) > self.max_fails
+    }
+
+    /// Whether it was of no help just now, and others had better be asked first.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn counts(&self) -> UpstreamCounts {
+        self.tally.read(self.reach.address, self.protocol, self.is_down())
+    }
+
+    /// Asks, and once more without EDNS where the server does not know that (RFC 6891 section 7).
+    pub(super) async fn ask(&self, wanted: &Wanted, keep: &Keep, patience: Duration) -> Result<Stored, ExchangeError> {
+        let start = Instant::now();
+        let mut message = self.exchange(wanted, true, patience).await?;
+        if matches!(u16::from(message.metadata.response_code), rcode::FORMERR | rcode::NOTIMP) {
+            message = self.exchange(wanted, false, patience.saturating_sub(start.elapsed())).await?;
+        }
+        if message.queries.is_empty() {
+            return Ok(Stored::failure(wanted, keep, Instant::now()));
+        }
+        Stored::new(message, wanted, keep, Instant::now())
+            .ok_or(ExchangeError::Unreadable { upstream: self.reach.address })
+    }
+
+    async fn exchange(
+        &self,
+        wanted: &Wanted,
+        edns: bool,
+        patience: Duration,
+    ) -> Result<hickory_proto::op::Message, ExchangeError> {
+        let start = Instant::now();
+        self.tally.asked.fetch_add(1, Ordering::Relaxed);
+        let (message, carrier) = self.reach.ask(wanted, edns, patience).await?;
+        if let Carrier::Stream { reused } = carrier {
+            let counter = if reused { &self.tally.reused } else { &self.tally.connected };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.tally.answer(message.metadata.response_code.into(), start.elapsed());
+        Ok(message)
+    }
+
+    /// It answered: it is well.
+    pub(super) fn was_well(&self) {
+        if self.is_suspect() {
+            self.fails.store(0, Ordering::Relaxed);
+            self.suspect.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// It was of no help: it is asked last until it answers, and probed until then.
+    pub(super) fn was_unwell(self: &Arc<Self>, stop: &CancellationToken) {
+        self.tally.failed.fetch_add(1, Ordering::Relaxed);
+        if self.max_fails == 0 || self.suspect.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (upstream, stop) = (Arc::clone(self), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = upstream.probe_until_well() => {}
+            }
+        });
+    }
+
+    async fn probe_until_well(&self) {
+        // Answers to questions end this too.
+        while self.is_suspect() {
+            match self.reach.ask_message(&self.probe_message(), PROBE_PATIENCE).await {
+                Ok(_) => {
+                    if self.is_down() {
+                        tracing::info!(upstream = %self.reach.address, "an upstream server answers again");
+                    }
+                    self.was_well();
+                }
+                Err(error) => {
+                    self.tally.probes_failed.fetch_add(1, Ordering::Relaxed);
+                    let fails = self.fails.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                    if fails == self.max_fails.saturating_add(1) {
+                        tracing::warn!(upstream = %self.reach.address, %error, "an upstream server is down");
+                    }
+                    tokio::time::sleep(self.probe.interval).await;
                 }
             }
-            None => tracing::warn!(%upstream, name = %wanted.name, "answers that nobody asked for: asking over TCP"),
-        }
-        let packet = over_tcp(upstream, &question).await.map_err(|source| ExchangeError::Io { upstream, source })?;
-        if !matches(&packet, &question) {
-            return Err(ExchangeError::Unreadable { upstream });
-        }
-        read(upstream, &packet)
-    };
-    timeout(patience, whole).await.unwrap_or(Err(ExchangeError::TimedOut { upstream, after: patience }))
-}
-
-fn read(upstream: SocketAddr, packet: &[u8]) -> Result<Message, ExchangeError> {
-    Message::from_vec(packet).map_err(|_| ExchangeError::Unreadable { upstream })
-}
-
-/// The datagram that answers, or `None` when too many came that do not.
-async fn over_udp(upstream: SocketAddr, question: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let any: SocketAddr = match upstream {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(upstream).await?;
-    socket.send(question).await?;
-    let mut buffer = vec![0; 4096];
-    for _ in 0..MISMATCHES {
-        let length = socket.recv(&mut buffer).await?;
-        if matches(&buffer[..length], question) {
-            buffer.truncate(length);
-            return Ok(Some(buffer));
         }
     }
-    Ok(None)
-}
 
-async fn over_tcp(upstream: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(upstream).await?;
-    stream.set_nodelay(true)?;
-    let mut framed = Vec::with_capacity(question.len() + 2);
-    framed.extend((question.len() as u16).to_be_bytes());
-    framed.extend(question);
-    stream.write_all(&framed).await?;
-    let length = stream.read_u16().await?;
-    let mut packet = vec![0; usize::from(length)];
-    stream.read_exact(&mut packet).await?;
-    Ok(packet)
-}
-
-/// Whether a message is a response with the question's ID and, if it repeats a question at all, with that question.
-/// Servers that refuse or fail may leave the question out.
-fn matches(packet: &[u8], question: &[u8]) -> bool {
-    let Some(header) = packet.first_chunk::<HEADER>() else {
-        return false;
-    };
-    if header[..2] != question[..2] || header[2] & 0x80 == 0 {
-        return false;
-    }
-    let asked = &question[HEADER..crate::query::skip_name(question, HEADER).map_or(HEADER, |end| end + 4)];
-    match (header[5], header[3] & 0xf) {
-        (0, code) => header[4] == 0 && code != 0,
-        (1, _) => packet.get(HEADER..HEADER + asked.len()).is_some_and(|echo| echo.eq_ignore_ascii_case(asked)),
-        _ => false,
+    fn probe_message(&self) -> Vec<u8> {
+        let name = self.probe.name.clone();
+        let wanted = Wanted { name, qtype: rtype::NS, dnssec_ok: false, checking_disabled: false };
+        let mut message = wanted.message(rand::random(), false);
+        if !self.probe.recursion {
+            message[2] = 0;
+        }
+        message
     }
 }

@@ -30,6 +30,17 @@ impl<'a> WantedRef<'a> {
             checking_disabled: query.checking_disabled,
         }
     }
+
+    /// The same, to keep.
+    #[must_use]
+    pub fn to_owned(self) -> Wanted {
+        Wanted {
+            name: Name::from_wire(self.name),
+            qtype: self.qtype,
+            dnssec_ok: self.dnssec_ok,
+            checking_disabled: self.checking_disabled,
+        }
+    }
 }
 
 /// The same, to keep.

@@ -1,10 +1,11 @@
 //! One message becomes an answer: at once, or later when an upstream server has spoken.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::forward::wanted::{Wanted, WantedRef};
-use crate::forward::{Forwarder, chase};
+use crate::forward::{ForwardError, Forwarder, LookedUp, chase};
 use crate::index::{Transfer, Verdict};
 use crate::name::Name;
 use crate::protocol::{rcode, rtype};
@@ -116,8 +117,8 @@ impl Sources {
         self.index.as_ref()?.transfer(query).map(Box::new)
     }
 
-    fn outside(&self, query: &Query<'_>, mut reply: Reply<'_>, forwarder: &Forwarder, tally: &Tally) -> Handled {
-        let found = forwarder.cache().read(WantedRef::of(query), Instant::now(), |stored, age| {
+    fn outside(&self, query: &Query<'_>, mut reply: Reply<'_>, forwarder: &Arc<Forwarder>, tally: &Tally) -> Handled {
+        let found = forwarder.cached(WantedRef::of(query), Instant::now(), |stored, age| {
             stored.write(&mut reply, age);
             (stored.rcode(), stored.authentic_data())
         });
@@ -152,11 +153,14 @@ impl Sources {
                 let mut buffer = vec![0; room];
                 let mut reply = Reply::start(&mut buffer, &query, transport);
                 let length = match found {
-                    Ok(stored) => {
-                        stored.write(&mut reply, stored.age(Instant::now()).unwrap_or(0));
+                    Ok(LookedUp { stored, age }) => {
+                        stored.write(&mut reply, age);
                         let authentic_data = stored.authentic_data() && understands_ad(&query);
                         let flags = Flags { authentic_data, ..Flags::default() };
                         self.finish(&mut reply, Maker::Upstream, stored.rcode(), flags, tally)
+                    }
+                    Err(ForwardError::NoRoute) => {
+                        self.finish(&mut reply, Maker::Server, rcode::REFUSED, Flags::default(), tally)
                     }
                     Err(_) => self.finish(&mut reply, Maker::Upstream, rcode::SERVFAIL, Flags::default(), tally),
                 };
@@ -165,8 +169,7 @@ impl Sources {
             }
             Later::Chase { target, .. } => {
                 let found = forwarder.look_up(Wanted::named(target, &query)).await.ok();
-                let age = |now| found.as_ref().and_then(|stored| stored.age(now)).unwrap_or(0);
-                let target = found.as_deref().map(|stored| (stored, age(Instant::now())));
+                let target = found.as_ref().map(|found| (&*found.stored, found.age));
                 let answer = chase(so_far, target, room).unwrap_or_else(|| so_far.to_vec());
                 let truncated = answer.get(2).is_some_and(|flags| flags & 2 != 0);
                 tally.answer(Maker::Index, rcode::NOERROR, truncated);

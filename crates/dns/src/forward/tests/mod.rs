@@ -6,14 +6,18 @@ use std::time::Instant;
 use hickory_proto::op::{Message, MessageType, OpCode, Query as HickoryQuery, ResponseCode};
 use hickory_proto::rr::{Name as HickoryName, RData, Record, RecordType, rdata};
 
-use super::stored::{Lifetimes, Stored};
+use super::keep::Keep;
+use super::stored::Stored;
 use super::wanted::Wanted;
 use crate::asking;
 use crate::protocol::rtype;
 use crate::query::Query;
 use crate::reply::{Flags, Reply, Transport};
 
-pub(super) const LIFETIMES: Lifetimes = Lifetimes { positive: 3600, negative: 1800, failure: 1 };
+/// Nothing stale, nothing ahead of time.
+pub(super) fn keep() -> Keep {
+    Keep { stale: None, prefetch: None, ..Keep::default() }
+}
 
 pub(super) fn wanted(name: &str, qtype: u16) -> Wanted {
     let packet = asking::question(name, qtype, None);
@@ -49,7 +53,7 @@ pub(super) fn answer(question: &str, qtype: u16, code: ResponseCode, answers: &[
 
 pub(super) fn stored(question: &str, answers: &[&str], now: Instant) -> Stored {
     let message = answer(question, rtype::A, ResponseCode::NoError, answers, &[]);
-    Stored::new(message, &wanted(question, rtype::A), LIFETIMES, now).unwrap()
+    Stored::new(message, &wanted(question, rtype::A), &keep(), now).unwrap()
 }
 
 /// What a question gets from a stored answer.

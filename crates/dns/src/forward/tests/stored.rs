@@ -16,8 +16,8 @@ fn an_answer_serves_equal_questions_with_their_own_capitals_and_counts_down() {
     assert_eq!(asking::told(&message), "WWW.Example.com. CNAME a.Example.com. + a.Example.com. A 192.0.2.1");
     assert_eq!(message.answers.iter().map(|record| record.ttl).collect::<Vec<_>>(), [290, 50]);
     assert!(message.edns.is_some());
-    assert_eq!(kept.age(now + Duration::from_secs(59)), Some(59));
-    assert_eq!(kept.age(now + Duration::from_secs(60)), None);
+    assert_eq!(kept.age(now + Duration::from_secs(59)), 59);
+    assert!(kept.is_fresh(59) && !kept.is_fresh(60) && !kept.is_stale(60));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn an_authority_that_does_not_fit_is_no_truncation() {
     let text = "t".repeat(240);
     let (one, two) = (format!("x.org. 60 TXT {text}"), format!("x.org. 60 TXT {}", text.replace('t', "u")));
     let message = answer("x.org.", rtype::TXT, ResponseCode::NoError, &[&one], &[&two]);
-    let kept = Stored::new(message, &wanted("x.org", rtype::TXT), LIFETIMES, now).unwrap();
+    let kept = Stored::new(message, &wanted("x.org", rtype::TXT), &keep(), now).unwrap();
     let message = served(&kept, &asking::question("x.org", rtype::TXT, None), 0);
     assert_eq!((message.answers.len(), message.authorities.len(), message.metadata.truncation), (1, 0, false));
 }
@@ -49,8 +49,8 @@ fn lifetimes_follow_the_shortest_record_and_the_soa() {
     let now = Instant::now();
     let lifetime = |code, answers: &[&str], authority: &[&str]| {
         let message = answer("x.org.", rtype::A, code, answers, authority);
-        let kept = Stored::new(message, &wanted("x.org", rtype::A), LIFETIMES, now).unwrap();
-        (0..4000).take_while(|age| kept.age(now + Duration::from_secs(*age)).is_some()).count()
+        let kept = Stored::new(message, &wanted("x.org", rtype::A), &keep(), now).unwrap();
+        (0..4000).take_while(|age| kept.is_fresh(*age)).count()
     };
     let ok = ResponseCode::NoError;
     let no = ResponseCode::NXDomain;
@@ -76,17 +76,17 @@ fn lifetimes_follow_the_shortest_record_and_the_soa() {
 #[test]
 fn what_answers_another_question_is_not_kept() {
     let now = Instant::now();
-    let keep = |message| Stored::new(message, &wanted("x.org", rtype::A), LIFETIMES, now).is_some();
+    let is_kept = |message| Stored::new(message, &wanted("x.org", rtype::A), &keep(), now).is_some();
     let ok = ResponseCode::NoError;
-    assert!(keep(answer("X.ORG.", rtype::A, ok, &["x.org. 60 A 192.0.2.1"], &[])));
-    assert!(!keep(answer("y.org.", rtype::A, ok, &["y.org. 60 A 192.0.2.1"], &[])));
-    assert!(!keep(answer("x.org.", rtype::AAAA, ok, &[], &[])));
+    assert!(is_kept(answer("X.ORG.", rtype::A, ok, &["x.org. 60 A 192.0.2.1"], &[])));
+    assert!(!is_kept(answer("y.org.", rtype::A, ok, &["y.org. 60 A 192.0.2.1"], &[])));
+    assert!(!is_kept(answer("x.org.", rtype::AAAA, ok, &[], &[])));
     let mut question = answer("x.org.", rtype::A, ok, &[], &[]);
     question.metadata.message_type = MessageType::Query;
-    assert!(!keep(question));
+    assert!(!is_kept(question));
     let mut two = answer("x.org.", rtype::A, ok, &[], &[]);
     two.add_query(HickoryQuery::query(name("x.org."), RecordType::A));
-    assert!(!keep(two));
+    assert!(!is_kept(two));
 }
 
 #[test]
@@ -94,14 +94,14 @@ fn codes_between_servers_are_failures_to_askers() {
     let now = Instant::now();
     let code = |code| {
         let message = answer("x.org.", rtype::A, code, &[], &[]);
-        Stored::new(message, &wanted("x.org", rtype::A), LIFETIMES, now).unwrap().rcode()
+        Stored::new(message, &wanted("x.org", rtype::A), &keep(), now).unwrap().rcode()
     };
     assert_eq!(code(ResponseCode::NXDomain), 3);
     assert_eq!(code(ResponseCode::Refused), 5);
     for failure in [ResponseCode::ServFail, ResponseCode::FormErr, ResponseCode::NotImp, ResponseCode::BADVERS] {
         assert_eq!(code(failure), 2, "{failure:?}");
     }
-    let failure = Stored::failure(&wanted("x.org", rtype::A), LIFETIMES, now);
+    let failure = Stored::failure(&wanted("x.org", rtype::A), &keep(), now);
     let message = served(&failure, &asking::question("x.org", rtype::A, None), 0);
     assert_eq!(asking::told(&message), "SERVFAIL");
     assert_eq!(failure.wanted(), wanted("x.org", rtype::A).borrow());

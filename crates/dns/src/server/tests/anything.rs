@@ -10,7 +10,7 @@ use super::net;
 use crate::asking;
 use crate::forward::stored::Stored;
 use crate::forward::wanted::Wanted;
-use crate::forward::{Forwarder, ForwarderConfig};
+use crate::forward::{Forwarder, Settings};
 use crate::protocol::{HEADER, rtype};
 use crate::query::Query;
 use crate::reply::Transport;
@@ -22,8 +22,9 @@ use crate::server::sources::Sources;
 static SOURCES: LazyLock<Sources> = LazyLock::new(sources);
 
 fn sources() -> Sources {
-    let config = ForwarderConfig { upstreams: vec!["127.0.0.1:53".parse().unwrap()], ..ForwarderConfig::default() };
-    let forwarder = Forwarder::new(config.clone()).unwrap();
+    let config = Settings::to(["127.0.0.1:53".parse().unwrap()]);
+    let keep = config.routes[0].keep.clone();
+    let forwarder = Forwarder::new(config).unwrap();
     let packet = asking::question("www.example.com", rtype::A, None);
     let mut answer = packet.clone();
     (answer[2], answer[7]) = (0x81, 30);
@@ -31,8 +32,8 @@ fn sources() -> Sources {
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 192, 0, 2, host]);
     }
     let wanted = Wanted::of(&Query::parse(&packet).unwrap());
-    let stored = Stored::new(Message::from_vec(&answer).unwrap(), &wanted, config.lifetimes, Instant::now());
-    forwarder.cache().put(Arc::new(stored.unwrap()), Instant::now());
+    let stored = Stored::new(Message::from_vec(&answer).unwrap(), &wanted, &keep, Instant::now());
+    forwarder.cache().put(Arc::new(stored.unwrap()), &keep, Instant::now());
     Sources { index: Some(net::index()), forwarder: Some(Arc::new(forwarder)), ..Sources::default() }
 }
 

@@ -140,7 +140,7 @@ fn a_port_that_nobody_listens_on_costs_no_time() {
     inside("fwd-closed", &[], || async {
         let good = Upstream::start(Manner::Knows(60)).await;
         let forwarding = forwarding_server(&["127.0.0.1:9".parse().unwrap(), good.address], |config| {
-            config.patience = PATIENCE;
+            config.routes[0].patience = PATIENCE;
         });
         let start = Instant::now();
         assert_eq!(forwarding.told(WWW).await, TOLD);
@@ -209,7 +209,8 @@ fn above_the_bound_questions_fail_at_once() {
     inside("fwd-bound", &[], || async {
         let upstream = Upstream::start(Manner::Silence).await;
         let forwarding = forwarding_server(&[upstream.address], |config| {
-            (config.lookups, config.patience, config.deadline) = (10, Duration::from_secs(1), Duration::from_secs(1));
+            (config.lookups, config.deadline) = (10, Duration::from_secs(1));
+            config.routes[0].patience = Duration::from_secs(1);
         });
         let address = forwarding.address;
         let slow: Vec<_> = (0..10)
@@ -233,8 +234,7 @@ fn above_the_bound_questions_fail_at_once() {
 fn above_the_bound_of_waiting_askers_questions_fail_at_once() {
     inside("fwd-waiting", &[], || async {
         let upstream = Upstream::start(Manner::Slow(Duration::from_millis(300))).await;
-        let upstreams = vec![upstream.address];
-        let to = crate::ForwarderConfig { upstreams, ..crate::ForwarderConfig::default() };
+        let to = crate::forward::Settings::to([upstream.address]);
         let forwarder = std::sync::Arc::new(crate::Forwarder::new(to).unwrap());
         let config = crate::Config { waiting: 1, ..config(LOCAL) };
         let server = crate::Server::start(&config, Some(index()), Some(forwarder)).unwrap();
@@ -267,11 +267,8 @@ fn servers_that_forward_to_each_other_do_not_go_round_for_ever() {
     inside("fwd-circle", &[], || async {
         let (one, two) = ("127.0.0.1:5301", "127.0.0.1:5302");
         let start = |listen: &str, upstream: &str| {
-            let to = crate::ForwarderConfig {
-                upstreams: vec![upstream.parse().unwrap()],
-                patience: Duration::from_millis(200),
-                ..crate::ForwarderConfig::default()
-            };
+            let mut to = crate::forward::Settings::to([upstream.parse().unwrap()]);
+            (to.routes[0].patience, to.routes[0].max_fails) = (Duration::from_millis(200), 0);
             let forwarder = std::sync::Arc::new(crate::Forwarder::new(to).unwrap());
             (crate::Server::start(&config(listen), None, Some(forwarder.clone())).unwrap(), forwarder)
         };
@@ -311,8 +308,7 @@ fn who_does_not_want_recursion_gets_what_is_cached() {
 fn a_forwarder_without_an_index_passes_on_everything() {
     inside("fwd-relay", &[], || async {
         let upstream = Upstream::start(Manner::Knows(60)).await;
-        let upstreams = vec![upstream.address];
-        let to = crate::ForwarderConfig { upstreams, ..crate::ForwarderConfig::default() };
+        let to = crate::forward::Settings::to([upstream.address]);
         let forwarder = std::sync::Arc::new(crate::Forwarder::new(to).unwrap());
         let server = crate::Server::start(&config(LOCAL), None, Some(forwarder)).unwrap();
         let address = server.addresses()[0];

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::net::*;
 use crate::asking;
-use crate::forward::{Forwarder, ForwarderConfig};
+use crate::forward::{Forwarder, Settings};
 use crate::index::{PortRecord, ServiceRecord, Shape};
 use crate::protocol::rtype;
 use crate::server::{Config, Server, ServerError};
@@ -120,7 +120,7 @@ fn an_address_in_use_or_unknown_is_an_error() {
 fn a_server_needs_an_address_something_to_answer_from_and_no_circle() {
     inside("dns-config", &[], || async {
         let forwarder = |upstream: &str| {
-            let config = ForwarderConfig { upstreams: vec![upstream.parse().unwrap()], ..ForwarderConfig::default() };
+            let config = Settings::to([upstream.parse().unwrap()]);
             Some(Arc::new(Forwarder::new(config).unwrap()))
         };
         let start = |listen: &[&str], upstream: Option<&str>| {
@@ -133,10 +133,10 @@ fn a_server_needs_an_address_something_to_answer_from_and_no_circle() {
         assert!(matches!(start(&["127.0.0.1:53"], Some("127.0.0.1:53")), Err(ServerError::Loop { .. })));
         assert!(matches!(start(&["0.0.0.0:53"], Some("127.0.0.7:53")), Err(ServerError::Loop { .. })));
         assert!(start(&["127.0.0.1:53"], Some("127.0.0.2:53")).is_ok());
-        assert!(Forwarder::new(ForwarderConfig::default()).is_err());
+        assert!(Forwarder::new(Settings::default()).is_err());
         for upstream in ["0.0.0.0:53", "127.0.0.1:0"] {
             let upstreams = vec![upstream.parse().unwrap()];
-            assert!(Forwarder::new(ForwarderConfig { upstreams, ..ForwarderConfig::default() }).is_err());
+            assert!(Forwarder::new(Settings::to(upstreams)).is_err());
         }
     });
     assert!(matches!(Server::start(&config(LOCAL), Some(index()), None), Err(ServerError::Runtime(_))));

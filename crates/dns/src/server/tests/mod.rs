@@ -7,4 +7,6 @@ mod net;
 mod refusing;
 mod sources;
 mod streams;
+mod tls;
 mod upstream;
+mod upstreams;

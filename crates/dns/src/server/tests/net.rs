@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use crate::asking;
-use crate::forward::{Forwarder, ForwarderConfig};
+use crate::forward::{Forwarder, Settings};
 use crate::index::{Index, IndexOptions, PortRecord, ServiceRecord, Shape};
 use crate::protocol::rtype;
 use crate::server::{Config, Server};
@@ -83,13 +83,10 @@ pub(super) fn cluster_server(change: impl FnOnce(&mut Config)) -> (Server, Socke
 }
 
 /// A server of cluster names that forwards the others.
-pub(super) fn forwarding_server(upstreams: &[SocketAddr], change: impl FnOnce(&mut ForwarderConfig)) -> Forwarding {
-    let mut config = ForwarderConfig {
-        upstreams: upstreams.to_vec(),
-        patience: Duration::from_millis(200),
-        deadline: Duration::from_millis(1500),
-        ..ForwarderConfig::default()
-    };
+pub(super) fn forwarding_server(upstreams: &[SocketAddr], change: impl FnOnce(&mut Settings)) -> Forwarding {
+    let mut config = Settings::to(upstreams.iter().copied());
+    config.routes[0].patience = Duration::from_millis(200);
+    config.deadline = Duration::from_millis(1500);
     change(&mut config);
     let forwarder = Arc::new(Forwarder::new(config).unwrap());
     let server = Server::start(&self::config(LOCAL), Some(index()), Some(Arc::clone(&forwarder))).unwrap();

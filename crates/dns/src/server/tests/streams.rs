@@ -84,13 +84,8 @@ fn silent_and_half_spoken_connections_are_closed() {
 fn a_connection_that_waits_for_an_answer_is_not_idle() {
     inside("dns-patient", &[], || async {
         let upstream = Upstream::start(Manner::Slow(Duration::from_millis(300))).await;
-        let forwarder = std::sync::Arc::new(
-            crate::Forwarder::new(crate::ForwarderConfig {
-                upstreams: vec![upstream.address],
-                ..crate::ForwarderConfig::default()
-            })
-            .unwrap(),
-        );
+        let to = crate::forward::Settings::to([upstream.address]);
+        let forwarder = std::sync::Arc::new(crate::Forwarder::new(to).unwrap());
         let mut config = config(LOCAL);
         config.tcp.idle = Duration::from_millis(50);
         let server = crate::Server::start(&config, None, Some(forwarder)).unwrap();
