@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::forward::ForwarderConfig;
+use crate::forward;
 use crate::index::IndexOptions;
 use crate::server;
 
@@ -30,7 +30,7 @@ pub struct Config {
     /// The cluster's names; `None` where all names are forwarded.
     pub cluster: Option<Cluster>,
     /// All other names; `None` where they are refused.
-    pub forward: Option<ForwarderConfig>,
+    pub forward: Option<forward::Settings>,
     /// Whose questions are answered; `None` for everybody.
     pub clients: Option<Vec<IpNet>>,
     /// Who may have whole zones.

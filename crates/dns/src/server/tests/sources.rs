@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::net::*;
 use super::upstream::{Manner, Upstream};
 use crate::asking;
-use crate::forward::{Forwarder, ForwarderConfig};
+use crate::forward::{Forwarder, Settings};
 use crate::protocol::rtype;
 use crate::server::counters::{Answered, Asked, Maker};
 use crate::server::{Server, Sources};
@@ -23,7 +23,7 @@ fn sources() -> Sources {
 fn sources_are_replaced_without_dropping_a_question() {
     inside("dns-swap", &[], || async {
         let upstream = Upstream::start(Manner::Slow(Duration::from_secs(1))).await;
-        let forwarder = Forwarder::new(ForwarderConfig { upstreams: vec![upstream.address], ..Default::default() });
+        let forwarder = Forwarder::new(Settings::to([upstream.address]));
         let old = Sources { forwarder: Some(Arc::new(forwarder.unwrap())), ..sources() };
         let server = Server::start_with(&config(LOCAL), old).unwrap();
         let address = server.addresses()[0];
@@ -88,11 +88,8 @@ fn a_zone_goes_to_whom_it_may_over_tcp_alone() {
 fn one_asker_of_slow_names_leaves_room_for_others() {
     inside("dns-fair", &["10.9.0.1/32"], || async {
         let upstream = Upstream::start(Manner::Silence).await;
-        let forwarder = Forwarder::new(ForwarderConfig {
-            upstreams: vec![upstream.address],
-            deadline: Duration::from_secs(2),
-            ..Default::default()
-        });
+        let forwarder =
+            Forwarder::new(Settings { deadline: Duration::from_secs(2), ..Settings::to([upstream.address]) });
         let mut config = config("0.0.0.0:0");
         config.waiting = 8;
         let source = Sources { forwarder: Some(Arc::new(forwarder.unwrap())), ..sources() };
