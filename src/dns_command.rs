@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use dns::config::{Cluster, Config};
 use dns::index::reverse_zones;
-use dns::{ForwarderConfig, IndexOptions};
+use dns::IndexOptions;
 use node::proxy::options::Bind;
 
 use crate::ends::Ends;
@@ -54,7 +54,7 @@ fn config(args: &cli::Dns) -> Result<Config, Refusal> {
     Ok(Config {
         server,
         cluster: Some(Cluster { index, namespaces: args.namespace.clone(), ..Cluster::default() }),
-        forward: (!upstreams.is_empty()).then(|| ForwarderConfig { upstreams, ..ForwarderConfig::default() }),
+        forward: (!upstreams.is_empty()).then(|| dns::forward::Settings::to(upstreams)),
         clients: if args.client.is_empty() { default.clients } else { Some(args.client.clone()) },
         transfer: args.allow_transfer.clone(),
         health: address(args.health_address, default.health),
