@@ -40,6 +40,7 @@ pub(crate) async fn run(api: &Api) -> Result<(), BootstrapError> {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         Wanted { group: "", plural: "namespaces", namespace: "", name, document: namespace }.ensure(api).await?;
     }
+    client_authority(api).await?;
     range(api).await?;
     service(api).await?;
     if api.config.advertise.is_loopback() || api.config.advertise.is_unspecified() {
@@ -68,6 +69,17 @@ pub(crate) async fn keep(api: Arc<Api>) {
             tracing::warn!(%error, "what every cluster has could not be kept, it is tried again");
         }
     }
+}
+
+/// Who signs clients' certificates, for servers beside this one that take the same clients.
+async fn client_authority(api: &Api) -> Result<(), BootstrapError> {
+    let (namespace, name) = ("kube-system", "extension-apiserver-authentication");
+    let data = json!({ "client-ca-file": api.config.authority.certificate_pem() });
+    let metadata = json!({ "name": name, "namespace": namespace });
+    let document = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data });
+    let wanted = Wanted { group: "", plural: "configmaps", namespace, name, document };
+    wanted.ensure(api).await?;
+    wanted.change(api, Part::Object, |object| object["data"]["client-ca-file"] = data["client-ca-file"].clone()).await
 }
 
 async fn range(api: &Api) -> Result<(), BootstrapError> {

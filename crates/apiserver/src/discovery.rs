@@ -22,6 +22,9 @@ const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "
 /// What can be done with a part of an object.
 const PART_VERBS: &[&str] = &["get", "patch", "update"];
 
+/// What can be passed on.
+const PROXY_VERBS: &[&str] = &["create", "delete", "get", "patch", "update"];
+
 /// A group, version and kind.
 type GroupVersionKind = (&'static str, &'static str, &'static str);
 
@@ -44,6 +47,11 @@ const fn below(
 }
 
 const BELOW: &[Below] = &[
+    below("nodes", "proxy", ("", "v1", "NodeProxyOptions"), PROXY_VERBS),
+    below("pods", "attach", ("", "v1", "PodAttachOptions"), &["create", "get"]),
+    below("pods", "portforward", ("", "v1", "PodPortForwardOptions"), &["create", "get"]),
+    below("pods", "proxy", ("", "v1", "PodProxyOptions"), PROXY_VERBS),
+    below("services", "proxy", ("", "v1", "ServiceProxyOptions"), PROXY_VERBS),
     below("namespaces", "finalize", ("", "v1", "Namespace"), &["update"]),
     below("pods", "binding", ("", "v1", "Binding"), &["create"]),
     below("pods", "eviction", ("policy", "v1", "Eviction"), &["create"]),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
@@ -11,6 +12,7 @@ use crate::authn::Authenticator;
 use crate::authz::{self, Authorizer};
 use crate::identity::User;
 use crate::nodes::Nodes;
+use crate::proxy::Sent;
 use crate::query::Query;
 use crate::request::RequestInfo;
 
@@ -40,4 +42,6 @@ pub(crate) struct Asked {
     pub query: Query,
     pub parts: Parts,
     pub body: Bytes,
+    /// The body as it comes, of a request that may last; `body` is empty then.
+    pub sent: Mutex<Option<Sent>>,
 }

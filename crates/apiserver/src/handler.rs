@@ -14,6 +14,7 @@ use http::header::CONTENT_ENCODING;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use parking_lot::Mutex;
 
 use crate::authn::certificates::Peer;
 use crate::authz::{self, Attributes};
@@ -103,7 +104,8 @@ impl Handler {
             return Err(authz::refusal(&user, &wanted));
         }
         if routes::is_long_running(&info) {
-            let asked = Asked { info, user, query, parts, body: Bytes::new() };
+            let sent = Mutex::new(Some(body.map_err(Into::into).boxed_unsync()));
+            let asked = Asked { info, user, query, parts, body: Bytes::new(), sent };
             return routes::answer(&self.front, asked).await;
         }
         let Ok(_permit) = self.front.in_flight.try_acquire() else {
@@ -112,7 +114,7 @@ impl Handler {
         let work = async {
             let encoding = parts.headers.get(CONTENT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
             let body = body::inflate(read_body(body).await?, encoding)?;
-            routes::answer(&self.front, Asked { info, user, query, parts, body }).await
+            routes::answer(&self.front, Asked { info, user, query, parts, body, sent: Mutex::default() }).await
         };
         tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
             Err(Status::timeout("request did not complete within the allotted timeout", Vec::new(), 0))

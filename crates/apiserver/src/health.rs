@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`: named checks, listed with `?verbose`, left out with `?exclude=NAME`.
+//! `/livez`, `/readyz` and, for those who have not heard of them, `/healthz`: named checks, listed with `?verbose`, left out with `?exclude=NAME`.
 
 use http::{Response, StatusCode};
 
@@ -10,6 +10,7 @@ use crate::response::{self, Body};
 type Check = (&'static str, fn(&Api) -> Result<(), &'static str>);
 
 const ALIVE: &[Check] = &[("ping", |_| Ok(())), ("store", store)];
+const HEALTHY: &[Check] = &[("ping", |_| Ok(())), ("store", store), ("bootstrap", bootstrap)];
 const READY: &[Check] = &[("ping", |_| Ok(())), ("store", store), ("bootstrap", bootstrap), ("shutdown", shutdown)];
 
 fn store(api: &Api) -> Result<(), &'static str> {
@@ -29,10 +30,11 @@ fn shutdown(api: &Api) -> Result<(), &'static str> {
     if api.stopping.is_cancelled() { Err("process is shutting down") } else { Ok(()) }
 }
 
-/// Answers `/livez`, `/readyz`, and the single checks below them.
+/// Answers `/healthz`, `/livez`, `/readyz`, and the single checks below them.
 pub(crate) fn answer(api: &Api, path: &str, query: &Query) -> Response<Body> {
     let (set, one) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
     let checks = match set {
+        "healthz" => HEALTHY,
         "livez" => ALIVE,
         "readyz" => READY,
         _ => return response::text(StatusCode::NOT_FOUND, "404 page not found\n"),

@@ -6,7 +6,7 @@
 //! 2. [`authn`] finds out who asks ([`identity`], `impersonation`), `authz` whether they may; `request` is what they
 //!    ask, `query` its parameters, `negotiate` the form they take it in.
 //! 3. `routes` finds the code: `health`, `version`, `discovery` and `documents` ([`openapi`]), `reviews`; for objects
-//!    `verbs`, one file each, and `subresources`, some of which ask `nodes`.
+//!    `verbs`, one file each, and `subresources`; some of them, and `proxy`, ask `nodes` and Pods, and `relay` what is said.
 //! 4. A read comes from the `cache`, which holds every object once, encoded; [`selector`]s select, `show` shows.
 //! 5. A write is a document: read ([`body`], `protobuf`), made of the old one ([`patch`]), owned
 //!    ([`managed_fields`], `ownership`), let in (`admission`), given its defaults and checked by its kind (crate `kinds`),
@@ -51,7 +51,9 @@ mod keys;
 mod negotiate;
 mod nodes;
 mod ownership;
+mod proxy;
 mod query;
+mod relay;
 mod request;
 mod resources;
 mod reviews;

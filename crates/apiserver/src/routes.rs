@@ -10,6 +10,7 @@ use crate::documents;
 use crate::front::{Asked, Front};
 use crate::health;
 use crate::negotiate;
+use crate::proxy;
 use crate::request::RequestInfo;
 use crate::response::{self, Body};
 use crate::reviews;
@@ -21,7 +22,13 @@ use crate::version;
 
 /// Whether a request may last: it has no timeout, and does not count against those that are worked on.
 pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
-    info.verb == "watch" || (info.resource == "pods" && matches!(info.subresource.as_str(), "log" | "exec"))
+    let of_a_pod = || matches!(info.subresource.as_str(), "log" | "exec" | "attach" | "portforward");
+    info.verb == "watch" || (info.resource == "pods" && of_a_pod()) || is_proxy(info)
+}
+
+fn is_proxy(info: &RequestInfo) -> bool {
+    let has_one = matches!(info.resource.as_str(), "pods" | "services" | "nodes");
+    has_one && info.group.is_empty() && info.subresource == "proxy"
 }
 
 /// Answers a request of somebody who may.
@@ -42,7 +49,7 @@ async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
     }
     match path {
         "/version" => Ok(response::json(StatusCode::OK, Body::whole(version::json()))),
-        _ if path.starts_with("/livez") || path.starts_with("/readyz") => {
+        _ if path.starts_with("/healthz") || path.starts_with("/livez") || path.starts_with("/readyz") => {
             Ok(health::answer(&front.api, path, &asked.query))
         }
         _ => Ok(response::text(StatusCode::NOT_FOUND, "404 page not found\n")),
@@ -63,11 +70,17 @@ async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>
         asked.info.namespace.clear();
     }
     let info = &asked.info;
-    if let ("", "pods", "log" | "exec") = (kind.group, kind.plural, info.subresource.as_str()) {
+    if is_proxy(info) {
+        return proxy::answer(front, asked).await;
+    }
+    let part = info.subresource.as_str();
+    if let ("", "pods", "log" | "exec" | "attach" | "portforward") = (kind.group, kind.plural, part) {
         let call = NodeCall { api: &front.api, nodes: &front.nodes, info: &asked.info, query: &asked.query };
         return match asked.info.subresource.as_str() {
             "log" => call.log().await,
-            _ => call.exec(&mut asked.parts).await,
+            "exec" => call.exec(&mut asked.parts).await,
+            "attach" => call.attach(&mut asked.parts).await,
+            _ => call.port_forward(&mut asked.parts).await,
         };
     }
     let accepted = negotiate::object(&asked.parts.headers)?;

@@ -2,7 +2,7 @@
 //!
 //! | who | what |
 //! |---|---|
-//! | everybody | `/livez`, `/readyz`, `/version` |
+//! | everybody | `/healthz`, `/livez`, `/readyz`, `/version` |
 //! | group `system:authenticated` | discovery, OpenAPI; asking what they may do and who they are |
 //! | group `system:nodes` | reading what a node needs; writing its Node, Lease, the status of Pods and Services, Events; removing Pods that ended; asking whether others may |
 //! | user `system:kube-scheduler` | reading everything it places Pods by; binding Pods, their status, Leases, Events |
@@ -38,7 +38,10 @@ const fn user(name: &'static str, rules: &'static [Rule]) -> Binding {
     Binding { subject: Subject::User(name), namespace: None, rules }
 }
 
-const PUBLIC: &[Rule] = &[paths(&["get"], &["/livez", "/livez/*", "/readyz", "/readyz/*", "/version", "/version/"])];
+const PUBLIC: &[Rule] = &[paths(
+    &["get"],
+    &["/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*", "/version", "/version/"],
+)];
 
 const DISCOVERY: &[Rule] = &[
     paths(&["get"], &["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"]),

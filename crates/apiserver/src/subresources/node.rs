@@ -1,4 +1,4 @@
-//! `/log` and `/exec`: what a Pod's node answers, passed through.
+//! `/log`, `/exec`, `/attach` and `/portforward`: what a Pod's node answers, passed through.
 //!
 //! The node is called ([`crate::nodes`]) at its address and port, by kubelet's paths. An upgrade (a WebSocket, SPDY) is passed on as it is asked for, and then byte by byte.
 
@@ -6,12 +6,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use kinds::document::{at, integer, list, text};
 use kinds::field::{self, Path};
 use serde_json::Value;
@@ -19,26 +18,14 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::nodes::{NodeAddress, Nodes};
 use crate::query::Query;
+use crate::relay;
 use crate::request::RequestInfo;
 use crate::resources;
-use crate::response::{Body, BodyError};
+use crate::response::Body;
 use crate::status::Status;
 
 /// How long a node has to say why it refuses.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Headers of one connection only, which are not passed on; `Connection` and `Upgrade` are, with an upgrade.
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "upgrade",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "authorization",
-    "host",
-];
-
 /// What is asked of a Pod's node.
 pub(crate) struct NodeCall<'a> {
     pub api: &'a Api,
@@ -56,18 +43,7 @@ impl NodeCall<'_> {
 
     fn address(&self, pod: &Value) -> Result<Option<NodeAddress>, Status> {
         let name = text(at(pod, "spec"), "nodeName");
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let kind = resources::kind("", "nodes").ok_or_else(Status::no_such_resource)?;
-        let node = self.api.cache.get(kind, "", name).ok_or_else(|| Status::not_found(kind, name))?.document();
-        let status = at(&node, "status");
-        let internal = list(status, "addresses").iter().find(|a| text(a, "type") == "InternalIP");
-        let host = internal.map(|a| text(a, "address").to_owned()).filter(|a| !a.is_empty());
-        let host = host.ok_or_else(|| Status::internal("no preferred addresses found; known addresses: []"))?;
-        let port = integer(at(at(status, "daemonEndpoints"), "kubeletEndpoint"), "Port");
-        let port = u16::try_from(port).ok().filter(|p| *p != 0).unwrap_or(10_250);
-        Ok(Some(NodeAddress { host, port }))
+        if name.is_empty() { Ok(None) } else { address(self.api, name).map(Some) }
     }
 
     /// `/log`
@@ -96,52 +72,61 @@ impl NodeCall<'_> {
             return Err(refused(head.status, body).await);
         }
         let mut response = crate::response::text(StatusCode::OK, "");
-        *response.body_mut() = stream(body);
+        *response.body_mut() = relay::stream(body);
         Ok(response)
     }
 
     /// `/exec`
     pub async fn exec(&self, parts: &mut Parts) -> Result<Response<Body>, Status> {
+        check_command(self.query)?;
+        check_streams(self.query)?;
+        let pod = self.pod()?;
+        let container = container(&pod, self.query.get("container").unwrap_or_default())?;
+        let commands = self.query.all("command").into_iter().map(|command| ("command", command));
+        let path = self.path("exec", &pod, &container, commands.chain(streams(self.query)));
+        self.connect(&pod, &path, parts).await
+    }
+
+    /// `/attach`
+    pub async fn attach(&self, parts: &mut Parts) -> Result<Response<Body>, Status> {
+        check_streams(self.query)?;
+        let pod = self.pod()?;
+        let container = container(&pod, self.query.get("container").unwrap_or_default())?;
+        let path = self.path("attach", &pod, &container, streams(self.query));
+        self.connect(&pod, &path, parts).await
+    }
+
+    /// `/portforward`
+    pub async fn port_forward(&self, parts: &mut Parts) -> Result<Response<Body>, Status> {
+        let pod = self.pod()?;
+        let ports = self.query.all("ports").into_iter().flat_map(|ports| ports.split(',')).map(|port| ("port", port));
+        let path = self.path("portForward", &pod, "", ports);
+        self.connect(&pod, &path, parts).await
+    }
+
+    /// Asks the Pod's node for another protocol than HTTP, and passes on what is said in it.
+    async fn connect(&self, pod: &Value, path: &str, parts: &mut Parts) -> Result<Response<Body>, Status> {
         if !matches!(self.info.verb, "get" | "create") {
             return Err(Status::method_not_allowed());
         }
-        check_exec_options(&self.info.name, self.query)?;
-        let pod = self.pod()?;
-        let container = container(&pod, self.query.get("container").unwrap_or_default())?;
-        let node = self.address(&pod)?;
+        let node = self.address(pod)?;
         let node =
             node.ok_or_else(|| Status::bad_request(format!("pod {} does not have a host assigned", self.info.name)))?;
-        let is_upgrade = parts.headers.get(UPGRADE).is_some();
+        let is_upgrade = relay::is_upgrade(&parts.headers);
         let Some(client) = parts.extensions.remove::<OnUpgrade>().filter(|_| is_upgrade) else {
             return Err(Status::bad_request("Upgrade request required"));
         };
-        let streams = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
-        let streams = streams.into_iter().filter(|(asked, _)| self.query.flag(asked) == Some(true));
-        let commands = self.query.all("command").into_iter().map(|command| ("command", command));
-        let pairs = commands.chain(streams.map(|(_, sent)| (sent, "1")));
-        let path = self.path("exec", &pod, &container, pairs);
-        let request = request(parts.method.clone(), &node, &path, &parts.headers)?;
+        let request = request(parts.method.clone(), &node, path, &parts.headers)?;
         let answer = self.nodes.call(&node, request).await;
-        let mut answer = answer.map_err(|error| Status::internal(format!("error dialing backend: {error}")))?;
+        let answer = answer.map_err(|error| Status::internal(format!("error dialing backend: {error}")))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let (head, body) = answer.into_parts();
             return Err(refused(head.status, body).await);
         }
-        let server = hyper::upgrade::on(&mut answer);
-        let stopping = self.api.stopping.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stopping.cancelled() => {}
-                () = tunnel(client, server) => {}
-            }
-        });
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *response.headers_mut() = answer.headers().clone();
-        Ok(response)
+        Ok(relay::switch(client, answer, self.api.stopping.clone()))
     }
 
-    /// kubelet's path for a container of the Pod.
+    /// kubelet's path for the Pod, or a container of it.
     fn path<'p>(
         &self,
         what: &str,
@@ -151,7 +136,8 @@ impl NodeCall<'_> {
     ) -> String {
         let metadata = at(pod, "metadata");
         let mut path = format!("/{what}");
-        for part in [text(metadata, "namespace"), text(metadata, "name"), container] {
+        let parts = [text(metadata, "namespace"), text(metadata, "name"), container];
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
             // Names of objects and containers are DNS names, but that is for validation to know.
             let part = percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string();
             // Writing to a String does not fail.
@@ -162,6 +148,19 @@ impl NodeCall<'_> {
     }
 }
 
+/// Where a node's kubelet is called.
+pub(crate) fn address(api: &Api, name: &str) -> Result<NodeAddress, Status> {
+    let kind = resources::kind("", "nodes").ok_or_else(Status::no_such_resource)?;
+    let node = api.cache.get(kind, "", name).ok_or_else(|| Status::not_found(kind, name))?.document();
+    let status = at(&node, "status");
+    let internal = list(status, "addresses").iter().find(|a| text(a, "type") == "InternalIP");
+    let host = internal.map(|a| text(a, "address").to_owned()).filter(|a| !a.is_empty());
+    let host = host.ok_or_else(|| Status::internal("no preferred addresses found; known addresses: []"))?;
+    let port = integer(at(at(status, "daemonEndpoints"), "kubeletEndpoint"), "Port");
+    let port = u16::try_from(port).ok().filter(|p| *p != 0).unwrap_or(10_250);
+    Ok(NodeAddress { host, port })
+}
+
 fn request(
     method: Method,
     node: &NodeAddress,
@@ -170,19 +169,14 @@ fn request(
 ) -> Result<Request<Empty<Bytes>>, Status> {
     let host = if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
     let mut request = Request::builder().method(method).uri(path).header(HOST, format!("{host}:{}", node.port));
-    for (name, value) in headers.iter().filter(|(name, _)| passes(name)) {
+    let passed = headers.iter().filter(|(name, _)| relay::passes(name) && *name != CONTENT_LENGTH);
+    for (name, value) in passed {
         request = request.header(name, value);
     }
-    if let Some(upgrade) = headers.get(UPGRADE) {
-        request = request.header(CONNECTION, "Upgrade").header(UPGRADE, upgrade);
+    for (name, value) in relay::upgrade_headers(headers) {
+        request = request.header(name, value);
     }
     request.body(Empty::new()).map_err(|error| Status::bad_request(error.to_string()))
-}
-
-fn passes(name: &HeaderName) -> bool {
-    !HOP_BY_HOP.contains(&name.as_str())
-        && !name.as_str().starts_with("impersonate-")
-        && name != http::header::CONTENT_LENGTH
 }
 
 /// The container that is asked for, which the Pod must have; without a name, the only one.
@@ -230,10 +224,20 @@ fn check_log_options(pod: &str, query: &Query) -> Result<(), Status> {
     if faults.is_empty() { Ok(()) } else { Err(Status::invalid("", "PodLogOptions", pod, &faults)) }
 }
 
-fn check_exec_options(_pod: &str, query: &Query) -> Result<(), Status> {
+/// What kubelet calls the streams that are asked for.
+fn streams(query: &Query) -> impl Iterator<Item = (&str, &str)> {
+    let streams = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+    streams.into_iter().filter(|(asked, _)| query.flag(asked) == Some(true)).map(|(_, sent)| (sent, "1"))
+}
+
+fn check_command(query: &Query) -> Result<(), Status> {
     if query.all("command").is_empty() {
         return Err(Status::bad_request("you must specify at least one command for the container"));
     }
+    Ok(())
+}
+
+fn check_streams(query: &Query) -> Result<(), Status> {
     let asked = |name: &str| query.flag(name) == Some(true);
     if !asked("stdin") && !asked("stdout") && !asked("stderr") {
         return Err(Status::bad_request("you must specify at least one of stdin, stdout, stderr"));
@@ -256,36 +260,5 @@ async fn refused(code: StatusCode, body: hyper::body::Incoming) -> Status {
     match code {
         StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Status::bad_request(message),
         _ => Status::internal(message),
-    }
-}
-
-fn stream(body: hyper::body::Incoming) -> Body {
-    let data = futures::stream::unfold(body, |mut body| async move {
-        loop {
-            let frame = body.frame().await?;
-            match frame.map(http_body::Frame::into_data) {
-                Ok(Ok(data)) => return Some((Ok::<_, BodyError>(data), body)),
-                // Trailers say nothing here.
-                Ok(Err(_)) => {}
-                Err(error) => return Some((Err(error.into()), body)),
-            }
-        }
-    });
-    Body::stream(data)
-}
-
-/// Passes bytes both ways until one side ends.
-async fn tunnel(client: OnUpgrade, server: OnUpgrade) {
-    let both = tokio::try_join!(client, server);
-    let (client, server) = match both {
-        Ok(both) => both,
-        Err(error) => {
-            tracing::debug!(%error, "an upgrade did not happen");
-            return;
-        }
-    };
-    let copied = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(server)).await;
-    if let Err(error) = copied {
-        tracing::debug!(%error, "a stream to a node broke");
     }
 }

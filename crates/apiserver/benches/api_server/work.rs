@@ -1,0 +1,189 @@
+//! What is measured: rates of requests, and how soon watchers hear.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::{Barrier, mpsc};
+
+use crate::Sizes;
+use crate::client::{self, Connection};
+use crate::peer::Peer;
+
+const CONNECTIONS: usize = 32;
+const LISTERS: usize = 4;
+/// How many changes the watchers are told of.
+const CHANGES: usize = 20;
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// What the objects need that are made later.
+pub async fn prepare(peer: &Peer) {
+    let mut connection = Connection::open(&client::tls(peer)).await.expect("a connection");
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } });
+    let made = connection.send("POST", "/api/v1/namespaces/default/serviceaccounts", &account.to_string()).await;
+    assert!(matches!(made, Ok(201 | 409)), "{made:?}");
+}
+
+/// Asks `count` times, or for so long, over so many connections: answers a second. Every answer must have the code.
+async fn rate(
+    peer: &Peer,
+    connections: usize,
+    end: End,
+    code: u16,
+    request: impl Fn(usize) -> (&'static str, String, String) + Clone + Send + 'static,
+) -> f64 {
+    let tls = client::tls(peer);
+    let (next, ready) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(connections + 1)));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        let (tls, next, ready, request) = (tls.clone(), next.clone(), ready.clone(), request.clone());
+        tasks.spawn(async move {
+            let mut connection = Connection::open(&tls).await.expect("a connection");
+            ready.wait().await;
+            let begun = Instant::now();
+            let mut done = 0;
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if end.is_reached(n, begun) {
+                    return done;
+                }
+                let (method, path, body) = request(n);
+                let answered = connection.send(method, &path, &body).await.expect("an answer");
+                assert_eq!(answered, code, "{method} {path}: {}", String::from_utf8_lossy(&connection.body));
+                done += 1;
+            }
+        });
+    }
+    ready.wait().await;
+    let begun = Instant::now();
+    let done: usize = tasks.join_all().await.into_iter().sum();
+    done as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// When a run is over.
+#[derive(Clone, Copy)]
+enum End {
+    After(usize),
+    In(Duration),
+}
+
+impl End {
+    fn is_reached(self, done: usize, begun: Instant) -> bool {
+        match self {
+            Self::After(count) => done >= count,
+            Self::In(time) => begun.elapsed() >= time,
+        }
+    }
+}
+
+fn service(n: usize) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": format!("s{n}"), "labels": { "app": "bench" } },
+        "spec": { "selector": { "app": format!("s{n}") }, "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }] },
+    })
+}
+
+/// Makes Services: so many a second.
+pub async fn create_services(peer: &Peer, count: usize) -> f64 {
+    rate(peer, CONNECTIONS, End::After(count), 201, |n| ("POST", SERVICES.into(), service(n).to_string())).await
+}
+
+/// Makes a slice of three endpoints for each Service.
+pub async fn create_slices(peer: &Peer, count: usize) {
+    let slice = |n: usize| {
+        let endpoint = |i: usize| json!({ "addresses": [format!("10.{}.{}.{i}", n / 256, n % 256)] });
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": { "name": format!("s{n}-x"), "labels": { "kubernetes.io/service-name": format!("s{n}") } },
+            "endpoints": (1..=3).map(endpoint).collect::<Vec<_>>(), "ports": [{ "name": "http", "port": 8080 }],
+        })
+    };
+    rate(peer, CONNECTIONS, End::After(count), 201, move |n| ("POST", SLICES.into(), slice(n).to_string())).await;
+}
+
+/// Makes Pods.
+pub async fn create_pods(peer: &Peer, count: usize) {
+    let pod = |n: usize| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": format!("p{n}"), "labels": { "app": "bench" } },
+            "spec": { "automountServiceAccountToken": false, "containers": [{ "name": "c", "image": "x" }] },
+        })
+    };
+    rate(peer, CONNECTIONS, End::After(count), 201, move |n| ("POST", PODS.into(), pod(n).to_string())).await;
+}
+
+/// Changes Services: so many a second.
+pub async fn patch(peer: &Peer, sizes: Sizes) -> f64 {
+    let end = End::In(Duration::from_secs(sizes.seconds as u64));
+    rate(peer, CONNECTIONS, end, 200, move |n| {
+        let patch = json!({ "metadata": { "annotations": { "n": n.to_string() } } });
+        ("PATCH", format!("{SERVICES}/s{}", n % sizes.services), patch.to_string())
+    })
+    .await
+}
+
+/// Reads Services one by one: so many a second.
+pub async fn get(peer: &Peer, sizes: Sizes) -> f64 {
+    let end = End::In(Duration::from_secs(sizes.seconds as u64));
+    let request = move |n| ("GET", format!("{SERVICES}/s{}", n % sizes.services), String::new());
+    rate(peer, CONNECTIONS, end, 200, request).await
+}
+
+/// Lists: so many a second.
+pub async fn list(peer: &Peer, path: &'static str, seconds: usize) -> f64 {
+    let end = End::In(Duration::from_secs(seconds as u64));
+    rate(peer, LISTERS, end, 200, move |_| ("GET", path.into(), String::new())).await
+}
+
+/// How soon watchers hear of a change: the 99th percentile, in milliseconds.
+pub async fn watch(peer: &Peer, sizes: Sizes) -> f64 {
+    let tls = client::tls(peer);
+    let mut connection = Connection::open(&tls).await.expect("a connection");
+    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "watched" } });
+    assert_eq!(connection.send("POST", MAPS, &map.to_string()).await.expect("an answer"), 201);
+    let (heard, mut hears) = mpsc::unbounded_channel();
+    let mut tasks = tokio::task::JoinSet::new();
+    let ready = Arc::new(Barrier::new(sizes.watchers + 1));
+    for _ in 0..sizes.watchers {
+        let (tls, heard, ready) = (tls.clone(), heard.clone(), ready.clone());
+        tasks.spawn(async move {
+            let mut watch = Connection::open(&tls).await.expect("a connection");
+            let path = format!("{MAPS}?watch=1&fieldSelector=metadata.name%3Dwatched");
+            assert_eq!(watch.head("GET", &path, "").await.expect("a watch").0, 200);
+            let mut events = 0;
+            while events <= CHANGES {
+                watch.chunk().await.expect("an event");
+                let now = Instant::now();
+                let told = watch.body.iter().filter(|byte| **byte == b'\n').count();
+                watch.body.clear();
+                for event in events..events + told {
+                    if event == 0 {
+                        ready.wait().await;
+                    } else {
+                        // Nobody hears it when the measurement is over.
+                        _ = heard.send(now);
+                    }
+                }
+                events += told;
+            }
+        });
+    }
+    ready.wait().await;
+    let mut delays = Vec::new();
+    for n in 0..CHANGES {
+        let patch = json!({ "data": { "n": n.to_string() } }).to_string();
+        let sent = Instant::now();
+        assert_eq!(connection.send("PATCH", &format!("{MAPS}/watched"), &patch).await.expect("an answer"), 200);
+        for _ in 0..sizes.watchers {
+            let heard = tokio::time::timeout(Duration::from_secs(30), hears.recv()).await.expect("every watcher hears");
+            delays.push(heard.expect("watchers live").duration_since(sent).as_secs_f64() * 1e3);
+        }
+    }
+    tasks.shutdown().await;
+    delays.sort_by(f64::total_cmp);
+    delays[delays.len() * 99 / 100]
+}
