@@ -9,19 +9,25 @@
 //!    There is no cache of cluster names: the index *is* the newest event.
 //! 5. [`reply`]: the answer is written into a fixed buffer, never larger than was asked for.
 //! 6. [`forward`]: names outside the cluster are asked of upstream servers, and cached.
-//! 7. [`server`]: UDP workers and TCP connections that carry questions to the index, the cache and the forwarder.
-//! 8. [`config`]: what all of this is told together.
+//! 7. [`rewrite`], [`hosts`]: names that are asked for under another name, and names from a file.
+//! 8. [`querylog`]: a line of JSON for questions and their answers.
+//! 9. [`server`]: UDP workers and TCP connections that carry questions to the index, the cache and the forwarder.
+//! 10. [`config`]: what all of this is told together; [`corefile`]: told by CoreDNS' configuration file.
 //!
 //! The index, the reader and the writer do no IO and allocate nothing for a question; hickory reads and writes the
 //! messages that come from upstream servers.
 
 pub mod config;
+pub mod corefile;
 pub mod forward;
+pub mod hosts;
 pub mod index;
 pub mod name;
 pub mod protocol;
 pub mod query;
+pub mod querylog;
 pub mod reply;
+pub mod rewrite;
 pub mod server;
 
 pub use forward::Forwarder;

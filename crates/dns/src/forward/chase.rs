@@ -15,6 +15,11 @@ pub fn chase(alias: &[u8], target: Option<(&Stored, u32)>, room: usize) -> Optio
     if let Some((stored, age)) = target {
         message.add_answers(stored.answers(age));
     }
+    fit(message, room)
+}
+
+/// A message in at most `room` octets. Answers that do not fit are left out and TC set.
+pub(crate) fn fit(mut message: Message, room: usize) -> Option<Vec<u8>> {
     loop {
         let bytes = message.to_vec().ok()?;
         if bytes.len() <= room {

@@ -107,7 +107,7 @@ impl Keep {
 }
 
 /// Whether a name in wire form lies in a zone.
-pub(super) fn lies_in(name: &[u8], zone: &Name) -> bool {
+pub(crate) fn lies_in(name: &[u8], zone: &Name) -> bool {
     let zone = zone.wire();
     let Some(before) = name.len().checked_sub(zone.len()) else {
         return false;

@@ -24,8 +24,10 @@ pub mod wanted;
 mod way;
 
 pub use chase::chase;
+pub(crate) use chase::fit;
 pub use counts::ForwardCounts;
 pub use forwarder::{ForwardError, Forwarder, ForwarderConfigError, LookedUp};
+pub(crate) use keep::lies_in;
 pub use loops::LoopFound;
 pub use settings::Settings;
 
