@@ -8,6 +8,7 @@ use std::time::Duration;
 use store::{Commit, CommitError, Store, Transaction};
 use tokio_util::sync::CancellationToken;
 
+use crate::authz::Authorizer;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::status::Status;
@@ -21,6 +22,8 @@ const COMMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Api {
     pub store: Store,
     pub cache: Arc<Cache>,
+    /// Decides who may do what.
+    pub authorizer: Authorizer,
     pub config: Config,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,

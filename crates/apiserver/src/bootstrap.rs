@@ -1,5 +1,7 @@
-//! What every cluster has, made at the start and kept: namespaces, the range of cluster IPs, the Service
+//! What every cluster has, made at the start and kept: namespaces, roles and bindings (at the start only), the range of cluster IPs, the Service
 //! `default/kubernetes` and its endpoints, which are the server's own addresses.
+
+mod roles;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +36,14 @@ pub struct BootstrapError {
     why: String,
 }
 
-/// Makes what is not there, and corrects the endpoints.
+/// Makes all of it.
 pub(crate) async fn run(api: &Api) -> Result<(), BootstrapError> {
+    ensure(api).await?;
+    roles::ensure(api).await
+}
+
+/// Makes what is not there, and corrects the endpoints.
+async fn ensure(api: &Api) -> Result<(), BootstrapError> {
     for name in NAMESPACES {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         Wanted { group: "", plural: "namespaces", namespace: "", name, document: namespace }.ensure(api).await?;
@@ -65,7 +73,7 @@ pub(crate) async fn keep(api: Arc<Api>) {
                 Err(_) => return,
             },
         }
-        if let Err(error) = run(&api).await {
+        if let Err(error) = ensure(&api).await {
             tracing::warn!(%error, "what every cluster has could not be kept, it is tried again");
         }
     }

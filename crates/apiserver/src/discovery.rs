@@ -75,6 +75,13 @@ const REVIEWS: &[Review] = &[
         kind: "SelfSubjectReview",
         namespaced: false,
     },
+    Review { group: "authentication.k8s.io", plural: "tokenreviews", kind: "TokenReview", namespaced: false },
+    Review {
+        group: "authorization.k8s.io",
+        plural: "localsubjectaccessreviews",
+        kind: "LocalSubjectAccessReview",
+        namespaced: true,
+    },
     Review {
         group: "authorization.k8s.io",
         plural: "selfsubjectaccessreviews",

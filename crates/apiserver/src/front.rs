@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 
 use crate::api::Api;
 use crate::authn::Authenticator;
-use crate::authz::{self, Authorizer};
 use crate::identity::User;
 use crate::nodes::Nodes;
 use crate::proxy::Sent;
@@ -23,15 +22,13 @@ const IN_FLIGHT: usize = 600;
 pub(crate) struct Front {
     pub api: Arc<Api>,
     pub authenticator: Authenticator,
-    pub authorizer: Authorizer,
     pub nodes: Nodes,
     pub in_flight: Semaphore,
 }
 
 impl Front {
     pub fn new(api: Arc<Api>, authenticator: Authenticator, nodes: Nodes) -> Self {
-        let authorizer = Authorizer { bindings: authz::policy::BINDINGS };
-        Self { api, authenticator, authorizer, nodes, in_flight: Semaphore::new(IN_FLIGHT) }
+        Self { api, authenticator, nodes, in_flight: Semaphore::new(IN_FLIGHT) }
     }
 }
 

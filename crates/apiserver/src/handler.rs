@@ -100,8 +100,9 @@ impl Handler {
         let info = self.info(&parts, &query);
         let user = self.user(&parts)?;
         let wanted = Attributes::from(&info);
-        if !self.front.authorizer.allows(&user, &wanted) {
-            return Err(authz::refusal(&user, &wanted));
+        let authorizer = &self.front.api.authorizer;
+        if !authorizer.allows(&user, &wanted) {
+            return Err(authz::refusal(authorizer, &user, &wanted));
         }
         if routes::is_long_running(&info) {
             let sent = Mutex::new(Some(body.map_err(Into::into).boxed_unsync()));
@@ -124,7 +125,12 @@ impl Handler {
     fn info(&self, parts: &Parts, query: &Query) -> RequestInfo {
         let watch = query.flag("watch").unwrap_or_default();
         let one = query.get("fieldSelector").and_then(|s| s.split(',').find_map(|f| f.strip_prefix("metadata.name=")));
-        RequestInfo::parse(&parts.method, parts.uri.path(), watch, one.map(|n| n.trim_start_matches('=')))
+        let one = one.map(|n| n.trim_start_matches('='));
+        let mut info = RequestInfo::parse(&parts.method, parts.uri.path(), watch, one);
+        if matches!(info.verb, "list" | "watch" | "deletecollection") {
+            info.field_selector = query.get("fieldSelector").unwrap_or_default().to_owned();
+        }
+        info
     }
 
     fn user(&self, parts: &Parts) -> Result<User, Status> {
@@ -135,7 +141,7 @@ impl Handler {
                 known.map_err(|_| Status::unauthorized())?
             }
         };
-        crate::impersonation::apply(&self.front.authorizer, user, &parts.headers)
+        crate::impersonation::apply(&self.front.api.authorizer, user, &parts.headers)
     }
 }
 

@@ -3,8 +3,13 @@
 use kinds::{Kind, Scope, registry};
 
 /// The resources whose folder is not their plural name.
-const SPECIAL: &[(&str, &str, &str)] =
-    &[("", "services", "services/specs"), ("", "endpoints", "services/endpoints"), ("", "nodes", "minions")];
+const SPECIAL: &[(&str, &str, &str)] = &[
+    ("", "services", "services/specs"),
+    ("", "endpoints", "services/endpoints"),
+    ("", "nodes", "minions"),
+    ("", "replicationcontrollers", "controllers"),
+    ("networking.k8s.io", "ingresses", "ingress"),
+];
 
 /// The folder of a kind: `/registry/services/specs/`.
 pub(crate) fn folder(kind: &Kind) -> String {

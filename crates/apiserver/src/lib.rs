@@ -49,6 +49,7 @@ mod https;
 mod impersonation;
 mod keys;
 mod negotiate;
+mod node_restriction;
 mod nodes;
 mod ownership;
 mod proxy;

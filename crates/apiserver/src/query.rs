@@ -1,9 +1,11 @@
 //! The parameters of a request, read and checked with Kubernetes' texts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kinds::field::{self, Path};
 
+use crate::identity::User;
 use crate::status::Status;
 
 /// The parameters of a URL in their order.
@@ -181,6 +183,8 @@ pub(crate) struct WriteOptions {
     pub force: bool,
     /// The document says already who owns what: it was made by an apply.
     pub applied: bool,
+    /// Who asks; `None` is the server itself, which may do everything.
+    pub user: Option<Arc<User>>,
 }
 
 /// The longest name of a field manager.
@@ -211,7 +215,15 @@ impl WriteOptions {
         }
         let manager = named.map_or_else(|| manager_of_agent(agent), ToOwned::to_owned);
         let force = query.flag("force").unwrap_or_default();
-        Ok(Self { dry_run, field_validation, manager, manager_named: named.is_some(), force, applied: false })
+        Ok(Self {
+            dry_run,
+            field_validation,
+            manager,
+            manager_named: named.is_some(),
+            force,
+            applied: false,
+            user: None,
+        })
     }
 }
 

@@ -27,6 +27,8 @@ pub struct RequestInfo {
     pub subresource: String,
     /// The object's name; empty for all.
     pub name: String,
+    /// The field selector of a list, a watch or a deletecollection.
+    pub field_selector: String,
     /// What follows the subresource, for those that have paths of their own below them.
     pub rest: Vec<String>,
 }

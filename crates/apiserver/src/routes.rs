@@ -57,7 +57,7 @@ async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
 }
 
 async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>, Status> {
-    if let Some(answer) = reviews::answer(&front.authorizer, &asked) {
+    if let Some(answer) = reviews::answer(front, &asked) {
         return answer;
     }
     let info = &asked.info;
@@ -90,6 +90,7 @@ async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>
         kind,
         accepted,
         info: asked.info,
+        user: Arc::new(asked.user),
         query: asked.query,
         headers: asked.parts.headers,
         body: asked.body,

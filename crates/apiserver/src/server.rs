@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::Api;
 use crate::authn::Authenticator;
 use crate::authn::service_accounts::{ServiceAccountTokens, TokenError};
+use crate::authz::Authorizer;
 use crate::bootstrap::{self, BootstrapError};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
@@ -66,6 +67,7 @@ impl Server {
         let tls = https::configure(&config)?;
         let api = Arc::new(Api {
             store: config.store.clone(),
+            authorizer: Authorizer::new(cache.clone()),
             cache,
             config,
             addresses,

@@ -10,7 +10,7 @@ use crate::document::{
 };
 use crate::field::{Error, Path};
 use crate::kind::{Column, Kind, Scope, Strategy, Subresource, age};
-use crate::{labels, names, replicas};
+use crate::{labels, replicas};
 
 #[cfg(test)]
 mod tests;
@@ -107,12 +107,7 @@ impl Strategy for Deployment {
         ];
         let parts = ["updatedReplicas", "readyReplicas", "availableReplicas"];
         let mut faults = replicas::validate_status(status, &numbers, &parts);
-        let collisions = integer(status, "collisionCount");
-        let counted = given(at(old, "status"), "collisionCount").and_then(Value::as_i64);
-        if counted.is_some_and(|counted| collisions < counted) {
-            let path = Path::new("status").child("collisionCount");
-            faults.push(Error::invalid(&path, collisions, "cannot be decremented"));
-        }
+        faults.extend(replicas::validate_collisions(status, at(old, "status")));
         faults
     }
 
@@ -188,35 +183,15 @@ fn validate_strategy(path: &Path, strategy: &Value) -> Vec<Error> {
 fn validate_rolling_update(path: &Path, update: &Value) -> Vec<Error> {
     let mut faults = Vec::new();
     for field in ["maxUnavailable", "maxSurge"] {
-        let (path, value) = (path.child(field), at(update, field));
-        match value.as_str() {
-            Some(text) => {
-                faults.extend(names::percent(text).into_iter().map(|message| Error::invalid(&path, text, message)));
-            }
-            None => {
-                let number = value.as_i64().unwrap_or(0);
-                faults.extend(crate::pod::not_negative(&path, number));
-            }
-        }
+        faults.extend(replicas::validate_amount(&path.child(field), at(update, field)));
     }
     let unavailable = at(update, "maxUnavailable");
     let path = path.child("maxUnavailable");
-    if amount(unavailable) == 0 && amount(at(update, "maxSurge")) == 0 {
+    if replicas::amount(unavailable) == 0 && replicas::amount(at(update, "maxSurge")) == 0 {
         faults.push(Error::invalid(&path, unavailable.clone(), "may not be 0 when `maxSurge` is 0"));
     }
-    let is_percent = unavailable.as_str().is_some_and(|text| names::percent(text).is_empty());
-    if is_percent && amount(unavailable) > 100 {
-        faults.push(Error::invalid(&path, unavailable.clone(), "must not be greater than 100%"));
-    }
+    faults.extend(replicas::validate_at_most_all(&path, unavailable));
     faults
-}
-
-/// The number, whether it is one of Pods or of percents.
-fn amount(value: &Value) -> i64 {
-    match value {
-        Value::String(text) => text.strip_suffix('%').unwrap_or(text).parse().unwrap_or(0),
-        other => other.as_i64().unwrap_or(0),
-    }
 }
 
 /// A strategy as Kubernetes' own type prints it.

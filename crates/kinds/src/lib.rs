@@ -37,6 +37,23 @@ pub mod deployment;
 pub mod replica_set;
 mod replicas;
 
+pub mod controller_revision;
+pub mod daemon_set;
+pub mod pod_disruption_budget;
+pub mod pod_template;
+pub mod replication_controller;
+pub mod stateful_set;
+
+pub mod limit_range;
+pub mod quota;
+pub mod resource_quota;
+
+pub mod ingress;
+pub mod ingress_class;
+pub mod network_policy;
+pub mod priority_class;
+pub mod runtime_class;
+
 pub mod ip_address;
 pub mod service_cidr;
 
@@ -44,6 +61,12 @@ pub mod event;
 pub mod lease;
 pub mod secret;
 pub mod service_account;
+
+pub mod cluster_role;
+pub mod cluster_role_binding;
+pub mod role;
+pub mod role_binding;
+pub mod rules;
 
 pub mod registry;
 pub mod schema;

@@ -45,6 +45,36 @@ pub fn dns1123_subdomain(value: &str) -> Vec<String> {
     messages
 }
 
+/// A domain whose first label stands for any: `*.example.com`.
+pub fn wildcard_subdomain(value: &str) -> Vec<String> {
+    let mut messages = longer_than(value, SUBDOMAIN_LENGTH);
+    if !value.strip_prefix("*.").is_some_and(is_subdomain) {
+        messages.push(regex(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+            &format!(r"\*\.{SUBDOMAIN}"),
+            &["*.example.com"],
+        ));
+    }
+    messages
+}
+
+/// A path below a domain: `acme.io/foo`.
+pub fn domain_prefixed_path(path: &Path, value: &str) -> Vec<field::Error> {
+    const SEGMENT: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
+    if value.is_empty() {
+        return vec![field::Error::required(path, "")];
+    }
+    let Some((host, rest)) = value.split_once('/').filter(|(host, rest)| !host.is_empty() && !rest.is_empty()) else {
+        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        return vec![field::Error::invalid(path, value, detail)];
+    };
+    let mut faults = subdomain_field(path, host);
+    if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b)) {
+        faults.push(field::Error::invalid(path, rest, regex("Invalid path", SEGMENT, &[])));
+    }
+    faults
+}
+
 /// A domain whose labels may begin with and contain underscores, as search paths of resolvers may.
 pub fn dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
     const FORMAT: &str = r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*";

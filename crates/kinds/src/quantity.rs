@@ -121,6 +121,17 @@ impl Quantity {
         Self { nanos: self.nanos.saturating_add(other.nanos), format }
     }
 
+    /// A whole number.
+    pub fn of_units(units: i64) -> Self {
+        Self { nanos: i128::from(units) * ONE, format: Format::Decimal }
+    }
+
+    /// What is left of an amount without another, in the form of the first.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self { nanos: self.nanos.saturating_sub(other.nanos), ..self }
+    }
+
     fn binary(nanos: i128) -> Option<String> {
         if nanos % ONE != 0 || nanos.abs() < 1024 * ONE {
             return None;

@@ -2,8 +2,10 @@
 
 use crate::kind::Kind;
 use crate::{
-    config_map, deployment, endpoint_slice, endpoints, event, ip_address, lease, namespace, node, pod, replica_set,
-    secret, service, service_account, service_cidr,
+    cluster_role, cluster_role_binding, config_map, controller_revision, daemon_set, deployment, endpoint_slice,
+    endpoints, event, ingress, ingress_class, ip_address, lease, limit_range, namespace, network_policy, node, pod,
+    pod_disruption_budget, pod_template, priority_class, replica_set, replication_controller, resource_quota, role,
+    role_binding, runtime_class, secret, service, service_account, service_cidr, stateful_set,
 };
 
 /// All kinds that are served.
@@ -25,18 +27,35 @@ static KINDS: &[&Kind] = &[
     &config_map::KIND,
     &endpoints::KIND,
     &event::KIND,
+    &limit_range::KIND,
     &namespace::KIND,
     &node::KIND,
+    &pod_template::KIND,
     &pod::KIND,
+    &replication_controller::KIND,
+    &resource_quota::KIND,
     &secret::KIND,
     &service_account::KIND,
     &service::KIND,
+    &controller_revision::KIND,
+    &daemon_set::KIND,
     &deployment::KIND,
     &replica_set::KIND,
-    &lease::KIND,
-    &endpoint_slice::KIND,
+    &stateful_set::KIND,
+    &ingress_class::KIND,
+    &ingress::KIND,
     &ip_address::KIND,
+    &network_policy::KIND,
     &service_cidr::KIND,
+    &pod_disruption_budget::KIND,
+    &cluster_role_binding::KIND,
+    &cluster_role::KIND,
+    &role_binding::KIND,
+    &role::KIND,
+    &priority_class::KIND,
+    &lease::KIND,
+    &runtime_class::KIND,
+    &endpoint_slice::KIND,
 ];
 
 #[cfg(test)]

@@ -5,13 +5,20 @@ use serde_json::{Value, json};
 use crate::document::{at, given, given_mut, integer, list, object_mut, same_field, set_default, text};
 use crate::field::{Error, Path};
 use crate::kind::Column;
-use crate::labels;
 use crate::pod::{self, template};
+use crate::{labels, names};
 
 /// Fills in the defaults of the number and the template.
 pub(crate) fn default(object: &mut Value) {
+    if let Some(spec) = object_mut(object, "spec") {
+        set_default(spec, "replicas", 1);
+    }
+    default_template(object);
+}
+
+/// Fills in the defaults of the template.
+pub(crate) fn default_template(object: &mut Value) {
     let Some(spec) = object_mut(object, "spec") else { return };
-    set_default(spec, "replicas", 1);
     if let Some(template) = object_mut(spec, "template") {
         template::default(template);
     }
@@ -56,17 +63,61 @@ pub(crate) fn validate_template(path: &Path, spec: &Value) -> Vec<Error> {
         let path = path.child("metadata").child("labels");
         faults.push(Error::invalid(&path, of_pods.clone(), "`selector` does not match template `labels`"));
     }
-    faults.extend(template::validate(&path, template));
+    faults.extend(validate_pods(&path, template, "ReplicaSet"));
+    faults
+}
+
+/// The faults of a template of Pods that are to run for ever; `of` is the kind that makes them.
+pub(crate) fn validate_pods(path: &Path, template: &Value, of: &str) -> Vec<Error> {
+    let mut faults = template::validate(path, template);
     let (path, spec) = (path.child("spec"), at(template, "spec"));
     if text(spec, "restartPolicy") != "Always" {
         let policy = text(spec, "restartPolicy");
         faults.push(Error::not_supported(&path.child("restartPolicy"), policy, &["Always"]));
     }
     if given(spec, "activeDeadlineSeconds").is_some() {
-        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        let detail = format!("activeDeadlineSeconds in {of} is not Supported");
         faults.push(Error::forbidden(&path.child("activeDeadlineSeconds"), detail));
     }
     faults
+}
+
+/// The faults of a number of Pods, or of percents of them.
+pub(crate) fn validate_amount(path: &Path, value: &Value) -> Vec<Error> {
+    match value.as_str() {
+        Some(text) => Error::invalid_each(path, text, names::percent(text)),
+        None => pod::not_negative(path, value.as_i64().unwrap_or(0)).into_iter().collect(),
+    }
+}
+
+/// The fault of more than all.
+pub(crate) fn validate_at_most_all(path: &Path, value: &Value) -> Option<Error> {
+    let is_percent = value.as_str().is_some_and(|text| names::percent(text).is_empty());
+    let too_many = is_percent && amount(value) > 100;
+    too_many.then(|| Error::invalid(path, value.clone(), "must not be greater than 100%"))
+}
+
+/// The number, whether it is one of Pods or of percents.
+pub(crate) fn amount(value: &Value) -> i64 {
+    match value {
+        Value::String(text) => text.strip_suffix('%').unwrap_or(text).parse().unwrap_or(0),
+        other => other.as_i64().unwrap_or(0),
+    }
+}
+
+/// The fault of a status whose collisions become fewer.
+pub(crate) fn validate_collisions(status: &Value, old: &Value) -> Option<Error> {
+    let collisions = integer(status, "collisionCount");
+    let counted = given(old, "collisionCount").and_then(Value::as_i64);
+    let path = Path::new("status").child("collisionCount");
+    let fewer = counted.is_some_and(|counted| collisions < counted);
+    fewer.then(|| Error::invalid(&path, collisions, "cannot be decremented"))
+}
+
+/// What the author of the template in a spec is warned of.
+pub(crate) fn template_warnings(object: &Value) -> Vec<String> {
+    let path = Path::new("spec").child("template");
+    template::warnings(&path, at(at(object, "spec"), "template"))
 }
 
 /// The fault of a selector that is not what it was: the Pods of before would be nobody's.
@@ -103,8 +154,7 @@ pub(crate) fn warnings(new: &Value, changed: Option<bool>) -> Vec<String> {
         warnings.extend(pod::name_warning(new, "Pod names and hostnames"));
     }
     if changed != Some(false) {
-        let path = Path::new("spec").child("template");
-        warnings.extend(template::warnings(&path, at(at(new, "spec"), "template")));
+        warnings.extend(template_warnings(new));
     }
     warnings
 }

@@ -3,6 +3,7 @@
 //! Credentials that are wrong are refused with 401 even where anonymous requests would be let through: who shows a
 //! credential wants it to count.
 
+mod bootstrap_tokens;
 pub(crate) mod certificates;
 pub mod service_accounts;
 pub mod tokens;
@@ -13,9 +14,10 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use crate::cache::Cache;
+use crate::clock;
 use crate::identity::User;
 use certificates::Peer;
-use service_accounts::ServiceAccountTokens;
+use service_accounts::{ISSUER, Invalid, ServiceAccountTokens};
 use tokens::StaticToken;
 
 /// The credentials are wrong.
@@ -41,10 +43,33 @@ impl Authenticator {
     }
 
     fn token(&self, token: &str) -> Result<User, Refused> {
-        match StaticToken::find(&self.tokens, token) {
-            Some(user) => Ok(user.clone()),
-            None => self.service_accounts.verify(token, &self.cache).ok_or(Refused),
+        let known = self.known(token).map_err(|why| {
+            tracing::debug!(%why, "a bearer token is not good");
+            Refused
+        })?;
+        Ok(known.0)
+    }
+
+    /// Whose token it is, and for which of the audiences (the API server when there are none) it is good.
+    pub fn review(&self, token: &str, audiences: &[&str]) -> Result<(User, Vec<String>), Invalid> {
+        match audiences {
+            [] => self.known(token),
+            // Tokens that are no service account's are for the API server alone.
+            audiences if !audiences.contains(&ISSUER) => self.service_accounts.verify(token, audiences, &self.cache),
+            audiences => match self.of_server(token) {
+                Some(user) => Ok((user, vec![ISSUER.to_owned()])),
+                None => self.service_accounts.verify(token, audiences, &self.cache),
+            },
         }
+    }
+
+    fn known(&self, token: &str) -> Result<(User, Vec<String>), Invalid> {
+        self.review(token, &[ISSUER])
+    }
+
+    fn of_server(&self, token: &str) -> Option<User> {
+        let of_start = StaticToken::find(&self.tokens, token).cloned();
+        of_start.or_else(|| bootstrap_tokens::find(&self.cache, token, clock::now_seconds()))
     }
 }
 

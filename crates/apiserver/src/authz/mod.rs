@@ -1,147 +1,151 @@
 //! Authorization: may they.
 //!
-//! Rules are those of RBAC (verbs, groups, resources, names; or verbs and paths), bound to users and groups, in
-//! every namespace or in one. Here they come from a table ([`policy`]); Roles and their bindings can take its
-//! place without any other change: [`Authorizer`] asks for [`Binding`]s only.
+//! Whoever is in [`MASTERS`] may. A node is asked about by the [`node`] authorizer, which knows what belongs to which node.
+//! Everybody else, and a node for the rest, may what their roles say (RBAC).
+//!
+//! In reading order: [`attributes`] (what is wanted), [`rules`] (what a rule allows), `bindings` (which rules are whose),
+//! `rbac` (those of the cluster, kept current), [`node`]; [`escalation`] (nobody gives away more than they have), and
+//! [`defaults`], the roles that every cluster begins with.
 
-pub(crate) mod policy;
+pub(crate) mod attributes;
+mod bindings;
+pub(crate) mod defaults;
+pub(crate) mod escalation;
+pub(crate) mod node;
+mod rbac;
+pub(crate) mod rules;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+
+use kinds::rules::Rule;
+use kinds::schema::quoted;
+
+pub(crate) use attributes::Attributes;
+use bindings::{RoleRef, Visited};
+use rbac::Rbac;
+
+use crate::cache::Cache;
 use crate::identity::{MASTERS, User};
-use crate::request::RequestInfo;
-
-/// What a user wants to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Attributes<'a> {
-    pub verb: &'a str,
-    pub group: &'a str,
-    pub resource: &'a str,
-    pub subresource: &'a str,
-    pub namespace: &'a str,
-    pub name: &'a str,
-    /// The path, for what is no resource; empty otherwise.
-    pub path: &'a str,
-}
-
-impl<'a> From<&'a RequestInfo> for Attributes<'a> {
-    fn from(info: &'a RequestInfo) -> Self {
-        let path = if info.is_resource { "" } else { info.path.as_str() };
-        Self {
-            verb: info.verb,
-            group: &info.group,
-            resource: &info.resource,
-            subresource: &info.subresource,
-            namespace: &info.namespace,
-            name: &info.name,
-            path,
-        }
-    }
-}
-
-impl Attributes<'_> {
-    /// `pods/log`
-    pub fn full_resource(&self) -> String {
-        if self.subresource.is_empty() {
-            self.resource.to_owned()
-        } else {
-            format!("{}/{}", self.resource, self.subresource)
-        }
-    }
-}
-
-/// What may be done. Empty lists match nothing; `*` matches everything.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rule {
-    pub verbs: &'static [&'static str],
-    pub groups: &'static [&'static str],
-    /// `pods`, `pods/log`, `*/scale`
-    pub resources: &'static [&'static str],
-    /// `/livez`, `/livez/*`
-    pub paths: &'static [&'static str],
-}
-
-/// Whom a binding is for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Subject {
-    Group(&'static str),
-    User(&'static str),
-}
-
-/// Rules for somebody.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Binding {
-    pub subject: Subject,
-    /// The only namespace that the rules are for; `None` for all and the cluster.
-    pub namespace: Option<&'static str>,
-    pub rules: &'static [Rule],
-}
+use crate::status::Status;
 
 /// Decides.
 pub(crate) struct Authorizer {
-    pub bindings: &'static [Binding],
+    rbac: Rbac,
+    cache: Arc<Cache>,
+}
+
+/// A decision and what it rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub allowed: bool,
+    /// Why, in Kubernetes' words; may be empty.
+    pub reason: String,
 }
 
 impl Authorizer {
+    /// By the roles and bindings of this cache.
+    pub fn new(cache: Arc<Cache>) -> Self {
+        Self { rbac: Rbac::new(cache.clone()), cache }
+    }
+
     /// Whether `user` may.
     pub fn allows(&self, user: &User, wanted: &Attributes<'_>) -> bool {
-        user.is_in(MASTERS) || self.rules(user, wanted.namespace).any(|rule| rule.covers(wanted))
+        if user.is_in(MASTERS) || node::decide(&self.cache, user, wanted).is_ok() {
+            return true;
+        }
+        let mut allowed = false;
+        self.rbac.now().bindings.visit(user, wanted.namespace, |visited| {
+            allowed |= matches!(visited, Visited::Rule(_, rule) if rules::allows(rule, wanted));
+            allowed
+        });
+        allowed
     }
 
-    /// The rules for a user in a namespace.
-    pub fn rules<'a>(&'a self, user: &'a User, namespace: &'a str) -> impl Iterator<Item = &'a Rule> {
-        let bound = move |binding: &&Binding| {
-            let subject = match binding.subject {
-                Subject::Group(group) => user.is_in(group),
-                Subject::User(name) => user.name == name,
-            };
-            subject && binding.namespace.is_none_or(|n| n == namespace)
+    /// Whether `user` may, and why or why not.
+    pub fn decide(&self, user: &User, wanted: &Attributes<'_>) -> Decision {
+        let allowed = |reason| Decision { allowed: true, reason };
+        if user.is_in(MASTERS) {
+            return allowed(String::new());
+        }
+        let of_node = match node::decide(&self.cache, user, wanted) {
+            Ok(()) => return allowed(String::new()),
+            Err(reason) => reason,
         };
-        self.bindings.iter().filter(bound).flat_map(|binding| binding.rules)
+        let (mut because, mut unknown) = (None, Vec::new());
+        self.rbac.now().bindings.visit(user, wanted.namespace, |visited| {
+            match visited {
+                Visited::Rule(binding, rule) if rules::allows(rule, wanted) => {
+                    because = Some(format!("RBAC: allowed by {}", binding.describe(user)));
+                }
+                Visited::Rule(..) => {}
+                Visited::Unknown(role) => unknown.push(role),
+            }
+            because.is_some()
+        });
+        if let Some(reason) = because {
+            return allowed(reason);
+        }
+        let of_roles = aggregate(unknown).map(|unknown| format!("RBAC: {unknown}")).unwrap_or_default();
+        let reasons: Vec<String> = [of_node, of_roles].into_iter().filter(|reason| !reason.is_empty()).collect();
+        Decision { allowed: false, reason: reasons.join("\n") }
+    }
+
+    /// The rules that a user has in a namespace, and the words about roles that are not there.
+    pub fn rules(&self, user: &User, namespace: &str) -> (Vec<Rule>, Option<String>) {
+        let (mut found, mut unknown) = (Vec::new(), Vec::new());
+        self.rbac.now().bindings.visit(user, namespace, |visited| {
+            match visited {
+                Visited::Rule(_, rule) => found.push(rule.clone()),
+                Visited::Unknown(role) => unknown.push(role),
+            }
+            false
+        });
+        (found, aggregate(unknown))
+    }
+
+    /// The rules of a role that a binding in a namespace names, or the words that it is not there.
+    fn rules_of_role(&self, role: &RoleRef, namespace: &str) -> Result<Vec<Rule>, String> {
+        self.rbac.now().bindings.rules(role, namespace).map(|rules| rules.to_vec())
     }
 }
 
-impl Rule {
-    fn covers(&self, wanted: &Attributes<'_>) -> bool {
-        let has = |list: &[&str], one: &str| list.iter().any(|item| *item == "*" || *item == one);
-        if !has(self.verbs, wanted.verb) {
-            return false;
-        }
-        if !wanted.path.is_empty() {
-            return self.paths.iter().any(|path| match path.strip_suffix('*') {
-                Some(prefix) => wanted.path.starts_with(prefix),
-                None => *path == wanted.path,
-            });
-        }
-        has(self.groups, wanted.group) && self.resources.iter().any(|r| covers_resource(r, wanted))
-    }
-}
-
-fn covers_resource(rule: &str, wanted: &Attributes<'_>) -> bool {
-    match rule.split_once('/') {
-        _ if rule == "*" => true,
-        Some(("*", subresource)) => subresource == wanted.subresource,
-        _ => rule == wanted.full_resource(),
+/// Several reasons as Kubernetes prints them together.
+fn aggregate(mut reasons: Vec<String>) -> Option<String> {
+    let mut told = std::collections::HashSet::new();
+    reasons.retain(|reason| told.insert(reason.clone()));
+    match reasons.len() {
+        0 => None,
+        1 => reasons.pop(),
+        _ => Some(format!("[{}]", reasons.join(", "))),
     }
 }
 
 /// The refusal, in Kubernetes' words.
-pub(crate) fn refusal(user: &User, wanted: &Attributes<'_>) -> crate::status::Status {
-    use crate::status::Status;
-    use kinds::schema::quoted as quote;
+pub(crate) fn refusal(authorizer: &Authorizer, user: &User, wanted: &Attributes<'_>) -> Status {
+    let because = |why: String| match authorizer.decide(user, wanted).reason {
+        reason if reason.is_empty() => why,
+        reason => format!("{why}: {reason}"),
+    };
+    let who = quoted(&user.name);
     if !wanted.path.is_empty() {
-        let why = format!("User {} cannot {} path {}", quote(&user.name), wanted.verb, quote(wanted.path));
-        return Status::forbidden_path(&why);
+        return Status::forbidden_path(&because(format!(
+            "User {who} cannot {} path {}",
+            wanted.verb,
+            quoted(wanted.path)
+        )));
     }
     let scope = if wanted.namespace.is_empty() {
         "at the cluster scope".to_owned()
     } else {
-        format!("in the namespace {}", quote(wanted.namespace))
+        format!("in the namespace {}", quoted(wanted.namespace))
     };
     let why = format!(
-        "User {} cannot {} resource {} in API group {} {scope}",
-        quote(&user.name),
+        "User {who} cannot {} resource {} in API group {} {scope}",
         wanted.verb,
-        quote(&wanted.full_resource()),
-        quote(wanted.group),
+        quoted(&wanted.full_resource()),
+        quoted(wanted.group),
     );
-    Status::forbidden(wanted.group, wanted.resource, wanted.name, &why)
+    Status::forbidden(wanted.group, wanted.resource, wanted.name, &because(why))
 }

@@ -279,6 +279,11 @@ impl Cache {
         self.events[index(kind)].subscribe()
     }
 
+    /// How many events of this kind readers were told of: the place after the newest.
+    pub fn events_told(&self, kind: &'static Kind) -> u64 {
+        *self.events[index(kind)].borrow()
+    }
+
     /// Whether this key, which is no object's, has a record.
     pub fn is_claimed(&self, key: &str) -> bool {
         self.state.read().claims.contains(key)

@@ -162,6 +162,8 @@ async fn a_service_account_s_token_is_good_as_long_as_the_account() {
         namespace: "default".to_owned(),
         account: bound("web", uid),
         pod: None,
+        secret: None,
+        node: None,
         audiences: vec![audience.to_owned()],
     };
     let good = tokens.issue(grant(&uid, ISSUER), now, 600).unwrap();

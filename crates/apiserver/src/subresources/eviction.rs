@@ -3,6 +3,7 @@
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use crate::node_restriction::{self, Act};
 use crate::response::{self, Body};
 use crate::status::Status;
 use crate::verbs::call::Call;
@@ -26,6 +27,10 @@ pub(crate) async fn create(call: &Call) -> Result<Response<Body>, Status> {
         None => DeleteOptions::default(),
     };
     deletion.dry_run |= options.dry_run;
+    let pod = call.api.cache.get(call.kind, &call.info.namespace, &call.info.name);
+    let pod = pod.ok_or_else(|| Status::not_found(call.kind, &call.info.name))?.document();
+    node_restriction::check(&call.api, &call.user, call.kind, "eviction", Act::Evict(&pod))
+        .map_err(|why| Status::forbidden("", call.kind.plural, &call.info.name, &why))?;
     delete::delete(&call.api, call.kind, &call.info.namespace, &call.info.name, &deletion).await?;
     let body = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
     response::encoded(call.accepted.encoding, StatusCode::CREATED, body.to_string().into())

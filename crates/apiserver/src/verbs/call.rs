@@ -9,6 +9,7 @@ use kinds::Kind;
 use crate::api::Api;
 use crate::cache::selection::Selection;
 use crate::clock;
+use crate::identity::User;
 use crate::negotiate::Accepted;
 use crate::query::{ListOptions, Query, WriteOptions};
 use crate::request::RequestInfo;
@@ -20,6 +21,8 @@ pub(crate) struct Call {
     pub api: Arc<Api>,
     pub kind: &'static Kind,
     pub info: RequestInfo,
+    /// Who asks.
+    pub user: Arc<User>,
     pub query: Query,
     pub headers: HeaderMap,
     pub accepted: Accepted,
@@ -45,7 +48,8 @@ impl Call {
 
     /// The options of a write of this kind.
     pub fn write_options(&self, options: &'static str) -> Result<WriteOptions, Status> {
-        WriteOptions::read(&self.query, options, self.agent())
+        let read = WriteOptions::read(&self.query, options, self.agent())?;
+        Ok(WriteOptions { user: Some(self.user.clone()), ..read })
     }
 
     /// Which objects are asked for.

@@ -13,8 +13,10 @@ use crate::admission;
 use crate::alloc;
 use crate::alloc::claims::Claims;
 use crate::api::Api;
+use crate::authz::escalation;
 use crate::cache::object::Object;
 use crate::clock;
+use crate::node_restriction::{self, Act};
 use crate::ownership;
 use crate::query::WriteOptions;
 use crate::response::Body;
@@ -86,6 +88,11 @@ async fn attempt(
         admission::use_account(api, namespace, &mut document, &generate("")).map_err(refused)?;
     }
     fill_metadata(&mut document);
+    if let Some(user) = &options.user {
+        let asked = escalation::Written { kind, namespace, asked: "", new: &document, old: None };
+        asked.check(&api.authorizer, user)?;
+        node_restriction::check(api, user, kind, "", Act::Create(&document)).map_err(refused)?;
+    }
     for _ in 0..ALLOCATIONS {
         let mut document = document.clone();
         let name = text(at(&document, "metadata"), "name").to_owned();

@@ -1,5 +1,7 @@
 //! DELETE of one object: at once, or after its grace period and when nothing holds it any more.
 
+use std::sync::Arc;
+
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use kinds::Kind;
@@ -14,6 +16,8 @@ use crate::admission;
 use crate::api::Api;
 use crate::cache::object::Object;
 use crate::clock;
+use crate::identity::User;
+use crate::node_restriction::{self, Act};
 use crate::query::{Query, dry_run};
 use crate::response::{self, Body};
 use crate::status::Status;
@@ -35,6 +39,8 @@ pub(crate) struct DeleteOptions {
     pub dry_run: bool,
     /// Whether the answer says 202 when the object is not gone at once.
     pub accepted: bool,
+    /// Who asks; `None` is the server itself.
+    pub user: Option<Arc<User>>,
 }
 
 /// What happens to what an object owns.
@@ -67,7 +73,7 @@ impl DeleteOptions {
                 ))
             })?
         };
-        Self::of_document(query, &document)
+        Ok(Self { user: Some(call.user.clone()), ..Self::of_document(query, &document)? })
     }
 
     /// Reads them from a document.
@@ -115,6 +121,7 @@ impl DeleteOptions {
             resource_version: precondition("resourceVersion"),
             dry_run,
             accepted: policy == "Foreground" || orphan == Some(false),
+            user: None,
         })
     }
 
@@ -174,6 +181,10 @@ pub(crate) async fn delete(
         let existing = api.cache.get(kind, namespace, name).ok_or_else(|| Status::not_found(kind, name))?;
         let old = existing.document();
         options.check(kind, name, at(&old, "metadata"))?;
+        if let Some(user) = &options.user {
+            node_restriction::check(api, user, kind, "", Act::Delete(&old))
+                .map_err(|why| Status::forbidden(kind.group, kind.plural, name, &why))?;
+        }
         let revision = existing.revision;
         let (document, gone) = match mark(kind, &old, options) {
             Marked::Pending => return Ok(Deleted { object: Object::new(kind, &old, revision), gone: false }),

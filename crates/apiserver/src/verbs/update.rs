@@ -11,7 +11,9 @@ use super::{create, decode};
 use crate::alloc;
 use crate::alloc::claims::Claims;
 use crate::api::Api;
+use crate::authz::escalation;
 use crate::cache::object::Object;
+use crate::node_restriction::{self, Act};
 use crate::ownership;
 use crate::query::WriteOptions;
 use crate::response::Body;
@@ -110,6 +112,12 @@ impl Update<'_> {
         self.check_version(&mut new, &old, place)?;
         carry_over(&mut new, &old);
         ownership::record(self.kind, Some(&old), &mut new, options, self.part.subresource())?;
+        if let Some(user) = &options.user {
+            let (kind, namespace, asked) = (self.kind, self.namespace, self.name);
+            escalation::Written { kind, namespace, asked, new: &new, old: Some(&old) }.check(&api.authorizer, user)?;
+            node_restriction::check(api, user, kind, self.part.subresource(), Act::Update(&new, &old))
+                .map_err(|why| Status::forbidden(kind.group, kind.plural, self.name, &why))?;
+        }
         let claims = match self.part == Part::Object && write::is_service(self.kind) {
             true => alloc::update(api, &mut new, &old, options.dry_run)?,
             false => Claims::default(),

@@ -218,7 +218,7 @@ fn validate_host_ports(path: &Path, containers: &[Value]) -> Vec<Error> {
 }
 
 /// The faults of the name of a resource that a container may ask for.
-pub(super) fn container_resource(path: &Path, name: &str) -> Vec<Error> {
+pub(crate) fn container_resource(path: &Path, name: &str) -> Vec<Error> {
     let mut faults = resource_name(path, name);
     if !name.contains('/') {
         if !resources::is_of_containers(name) {
@@ -239,7 +239,8 @@ pub(super) fn pod_resource(path: &Path, name: &str) -> Vec<Error> {
     faults
 }
 
-fn resource_name(path: &Path, name: &str) -> Vec<Error> {
+/// The faults of the name of a resource.
+pub(crate) fn resource_name(path: &Path, name: &str) -> Vec<Error> {
     let faults = names::label_key_field(path, name);
     if faults.is_empty() && !name.contains('/') && !resources::is_standard(name) {
         return vec![Error::invalid(path, name, "must be a standard resource type or fully qualified")];

@@ -240,7 +240,7 @@ fn positive(path: &Path, value: i64) -> Option<Error> {
 }
 
 /// The faults of `tolerations`.
-pub(super) fn validate_tolerations(path: &Path, tolerations: &[Value]) -> Vec<Error> {
+pub(crate) fn validate_tolerations(path: &Path, tolerations: &[Value]) -> Vec<Error> {
     let mut faults = Vec::new();
     for (i, toleration) in tolerations.iter().enumerate() {
         let path = path.index(i);

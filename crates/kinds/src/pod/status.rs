@@ -33,7 +33,7 @@ pub(super) fn of_new_pod(pod: &Value) -> Value {
 
 /// Who is put out first when a node runs short: Pods that ask for nothing, then those that may take more than they
 /// asked for. Who says it is taken at his word, as in Kubernetes.
-pub(super) fn quality_of_service(pod: &Value) -> &str {
+pub(crate) fn quality_of_service(pod: &Value) -> &str {
     let stated = text(at(pod, "status"), "qosClass");
     if !stated.is_empty() {
         return stated;

@@ -92,7 +92,8 @@ pub(super) fn of_spec(path: &Path, metadata: &Value, spec: &Value) -> Vec<String
     warnings
 }
 
-fn deprecation(label: &str) -> Option<&'static str> {
+/// What to say of a label of nodes that is on its way out.
+pub(crate) fn deprecation(label: &str) -> Option<&'static str> {
     DEPRECATED_LABELS.iter().find(|(key, _)| *key == label).map(|(_, message)| *message)
 }
 
