@@ -101,9 +101,7 @@ impl Question<'_> {
         let names = |pod: &Value| vec![text(at(pod, "spec"), "serviceAccountName").to_owned()];
         let words = match self.wanted {
             Attributes { verb: "get", subresource: "", .. } => return self.read(names),
-            Attributes { verb: "create", name, .. } if name.is_empty() => {
-                "can only create tokens for individual service accounts"
-            }
+            Attributes { verb: "create", name: "", .. } => "can only create tokens for individual service accounts",
             Attributes { verb: "create", subresource: "token", .. } => return self.belongs(names),
             Attributes { verb: "create", .. } => "can only create token subresource of serviceaccount",
             _ => "can only create tokens for individual service accounts",

@@ -9,6 +9,7 @@ use kinds::Kind;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::bindings::{Bindings, Of};
+use crate::cache::selection::Selection;
 use crate::cache::{Cache, Next};
 
 /// How many events are taken in at a time.
@@ -72,7 +73,7 @@ impl Rbac {
         }
         // The first time, or after so many events that the oldest are gone.
         known.bindings.clear(of);
-        let (listed, place) = self.cache.list_and_place(kind, "");
+        let (listed, place) = self.cache.select_and_place(kind, &Selection::default());
         for object in listed.objects {
             known.bindings.set(of, &object.namespace, &object.name, Some(&object.document()));
         }

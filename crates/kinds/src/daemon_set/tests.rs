@@ -18,6 +18,9 @@ fn daemon_set(change: impl FnOnce(&mut Value)) -> Value {
     object
 }
 
+/// What is changed, how, and the fault.
+type Row = (&'static str, fn(&mut Value), &'static str);
+
 fn faults(object: &Value) -> Vec<String> {
     KIND.strategy.validate(object).iter().map(ToString::to_string).collect()
 }
@@ -34,7 +37,7 @@ fn defaults() {
 
 #[test]
 fn what_is_wrong_is_told() {
-    let table: [(&str, fn(&mut Value), &str); 6] = [
+    let table: [Row; 6] = [
         (
             "another label",
             |d| d["spec"]["template"]["metadata"]["labels"]["app"] = "x".into(),
