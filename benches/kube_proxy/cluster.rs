@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lab::{self, API, CLOSING_PORT, ECHO_PORT, NODE};
 use crate::peer::end_with_parent;
+use crate::seed::{self, Pattern};
 
 /// Requests under way at the same time while objects are made and removed.
 const CONNECTIONS: usize = 48;
@@ -34,7 +35,8 @@ pub enum Name {
 }
 
 impl Name {
-    fn text(self) -> String {
+    /// The Service's name.
+    pub fn text(self) -> String {
         match self {
             Name::Many(n) => format!("many-{n}"),
             Name::Probe(n) => format!("probe-{n}"),
@@ -62,7 +64,7 @@ impl Name {
     }
 
     /// A slice of its endpoints, which are counted from `first`.
-    fn slice(self, number: u32, first: u32, count: u32) -> Value {
+    pub fn slice(self, number: u32, first: u32, count: u32) -> Value {
         let port = if matches!(self, Name::Many(_) | Name::Probe(_)) { CLOSING_PORT } else { ECHO_PORT };
         json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
@@ -94,6 +96,10 @@ impl Cluster {
     pub fn start(peers: &Path, work: &Path) -> Cluster {
         lab::make_hub();
         let kubeconfig = work.join("kubeconfig");
+        // What an earlier run has left is not what this one makes.
+        if let Err(error) = fs::remove_dir_all(work.join("etcd")) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "etcd's old data stays: {error}");
+        }
         write_credentials(work, &kubeconfig);
         let children = vec![etcd(peers, work), api_server(peers, work)];
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -106,7 +112,6 @@ impl Cluster {
         let mut cluster = Cluster { children, runtime, client, services: 0, kubeconfig };
         cluster.wait_until_ready();
         cluster.make_node();
-        cluster.sweep();
         cluster
     }
 
@@ -129,22 +134,41 @@ impl Cluster {
         });
     }
 
-    /// What an earlier run left besides the many Services.
-    fn sweep(&self) {
-        self.remove((0..2000).map(Name::Probe).chain((0..100).map(Name::Held)).chain([Name::Large]));
+    /// Makes Services and slices until there are so many; each has three endpoints. The API server makes the first, the
+    /// others are written into its store.
+    pub fn grow(&mut self, services: u32) {
+        if services <= self.services {
+            return;
+        }
+        let started = Instant::now();
+        if self.services == 0 {
+            self.make_services([Name::Many(0)].into_iter());
+            self.make_slices([(Name::Many(0), 0, 0, 3)].into_iter());
+        }
+        let get = |path: String| {
+            let text = self.runtime.block_on(self.send("GET", &path, None)).expect("an object");
+            serde_json::from_str(&text).expect("a document")
+        };
+        let first = Name::Many(0);
+        let pattern = Pattern {
+            service: get(format!("{SERVICES}/{}", first.text())),
+            slice: get(format!("{SLICES}/{}-0", first.text())),
+            address: get(format!("/apis/networking.k8s.io/v1/ipaddresses/{}", first.vip().ip())),
+        };
+        self.runtime.block_on(seed::write(self.services.max(1)..services, &pattern));
+        for path in [SERVICES, SLICES] {
+            let known = || self.count(path) >= u64::from(services);
+            testbed::wait_until(Duration::from_secs(300), "the API server knows them", known).expect("all Services");
+        }
+        self.services = services;
+        println!("{services} Services and slices after {:.1} s", started.elapsed().as_secs_f64());
     }
 
-    /// Makes Services and slices until there are so many; each has three endpoints.
-    pub fn grow(&mut self, services: u32) {
-        let started = Instant::now();
-        let new = self.services..services.max(self.services);
-        let made = new.len();
-        self.make_services(new.clone().map(Name::Many));
-        self.make_slices(new.map(|n| (Name::Many(n), 0, 3 * n, 3)));
-        self.services = services.max(self.services);
-        if made > 0 {
-            println!("{made} Services and slices made or found in {:.1} s", started.elapsed().as_secs_f64());
-        }
+    /// How many objects a list has.
+    fn count(&self, path: &str) -> u64 {
+        let text = self.runtime.block_on(self.send("GET", &format!("{path}?limit=1"), None)).expect("a list");
+        let list: Value = serde_json::from_str(&text).expect("a document");
+        list["metadata"]["remainingItemCount"].as_u64().unwrap_or(0) + 1
     }
 
     /// How many Services there are.
@@ -290,7 +314,7 @@ fn write_credentials(work: &Path, kubeconfig: &Path) {
 }
 
 fn etcd(peers: &Path, work: &Path) -> Child {
-    let client = "http://127.0.0.1:2379";
+    let client = seed::ETCD;
     let mut command = Command::new(peers.join("etcd"));
     command.arg("--data-dir").arg(work.join("etcd")).args(["--quota-backend-bytes", "8000000000"]);
     command.args(["--listen-client-urls", client, "--advertise-client-urls", client]);
@@ -304,7 +328,7 @@ fn api_server(peers: &Path, work: &Path) -> Child {
     command.arg("--token-auth-file").arg(work.join("tokens.csv"));
     command.arg("--service-account-key-file").arg(work.join("accounts.pub"));
     command.arg("--service-account-signing-key-file").arg(work.join("accounts.key"));
-    command.args(["--etcd-servers=http://127.0.0.1:2379", "--service-cluster-ip-range=10.96.0.0/12"]);
+    command.args([&format!("--etcd-servers={}", seed::ETCD), "--service-cluster-ip-range=10.96.0.0/12"]);
     command.args(["--authorization-mode=AlwaysAllow", "--service-account-issuer=https://bench"]);
     command.args(["--bind-address=0.0.0.0", "--advertise-address=192.168.77.1", "--secure-port=6443"]);
     spawn(command, work, "kube-apiserver")

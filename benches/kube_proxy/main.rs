@@ -4,7 +4,7 @@
 //! between a client's namespace and one that is all endpoints. The programs of the peers are looked for in
 //! `PORTOLAN_PEERS` (default: `~/.cache/portolan-peers`): etcd, kube-apiserver, kube-proxy. Printed, never asserted.
 //!
-//! Reading order: [`lab`] (namespaces), [`cluster`] (the API and its objects), [`peer`] (who is measured),
+//! Reading order: [`lab`] (namespaces), [`cluster`] (the API and its objects, most of them by [`seed`]), [`peer`] (who is measured),
 //! [`probe`] (how it is seen), [`measure`] (what is measured), [`report`] (the table).
 #![expect(clippy::expect_used, reason = "a benchmark says by a panic what it could not do")]
 
@@ -15,6 +15,7 @@ mod measure;
 mod peer;
 mod probe;
 mod report;
+mod seed;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,7 +48,7 @@ struct Arguments {
     /// Slices that are made one after another to see how soon each is connected to.
     #[arg(long, default_value_t = 200)]
     samples: usize,
-    /// A folder for etcd's data and the logs; what is there already is used again. Default: a temporary one.
+    /// A folder for etcd's data and the logs. Default: a temporary one.
     #[arg(long)]
     keep: Option<PathBuf>,
     /// Another binary of Portolan than the one just built, to compare two versions.

@@ -1,7 +1,7 @@
 //! The whole of it: a model in, a kernel out.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nft::Batch;
 
@@ -20,7 +20,7 @@ mod quarantine;
 mod report;
 
 pub use bisect::Refusal;
-pub use report::{Mended, SyncError, SyncReport};
+pub use report::{Mended, Phases, SyncError, SyncReport};
 
 use patience::Patience;
 use problems::Problems;
@@ -143,7 +143,8 @@ impl<B: Backend> Dataplane<B> {
         let dirty = if full || node { self.model.all() } else { changed.clone() };
         // Until the transaction is done: whatever fails from here on, the planners are ahead of the backend.
         self.certain = false;
-        let (batch, mut changes) = self.plan(full, &dirty, node)?;
+        let (batch, mut changes, read) = self.plan(full, &dirty, node)?;
+        let planned = start.elapsed();
         let mut refused = Vec::new();
         match self.backend.commit(&batch) {
             Ok(()) => self.planners.iter_mut().for_each(|planner| planner.accept()),
@@ -156,6 +157,8 @@ impl<B: Backend> Dataplane<B> {
             }
         }
         self.certain = true;
+        drop(batch);
+        let committed = start.elapsed();
         let conflicts = self.conflicts();
         let problems = self.news(&dirty, &conflicts, &refused);
         let settled: Vec<_> = dirty.iter().copied().filter(|id| !self.quarantine.holds(*id)).collect();
@@ -169,6 +172,9 @@ impl<B: Backend> Dataplane<B> {
                 (0, Some(error))
             }
         };
+        let others = self.look_beside();
+        let duration = start.elapsed();
+        let (commit, rest) = (committed - planned, duration - committed);
         let report = SyncReport {
             changes,
             services: dirty.len(),
@@ -180,8 +186,9 @@ impl<B: Backend> Dataplane<B> {
             refused,
             quarantined: self.quarantine.all().filter_map(|id| Some(self.model.entry(id)?.name.clone())).collect(),
             mended,
-            others: self.look_beside(),
-            duration: start.elapsed(),
+            others,
+            duration,
+            phases: Phases { read, plan: planned.saturating_sub(read), commit, rest },
         };
         tracing::debug!(
             changes = report.changes,
@@ -189,6 +196,7 @@ impl<B: Backend> Dataplane<B> {
             full = report.full,
             flows_ended = report.flows_ended,
             duration = ?report.duration,
+            phases = ?report.phases,
             "synced"
         );
         Ok(report)
@@ -209,13 +217,16 @@ impl<B: Backend> Dataplane<B> {
         (changed, node)
     }
 
-    /// One transaction for all families.
-    fn plan(&mut self, full: bool, dirty: &[ServiceId], node: bool) -> Result<(Batch, usize), ReadError> {
+    /// One transaction for all families, how much it changes, and how long it took to read what is held.
+    fn plan(&mut self, full: bool, dirty: &[ServiceId], node: bool) -> Result<(Batch, usize, Duration), ReadError> {
         let mut batch = Batch::new();
         let mut changes = 0;
+        let mut reading = Duration::ZERO;
         for (family, planner) in self.planners.iter_mut().enumerate() {
             let plan = if full {
+                let begun = Instant::now();
                 let held = self.backend.read(planner.compiler().table())?;
+                reading += begun.elapsed();
                 planner.rebuild(&self.model, held, Leftovers::Remove)
             } else {
                 planner.update(&self.model, dirty, node)
@@ -224,7 +235,7 @@ impl<B: Backend> Dataplane<B> {
             changes += plan.changes;
             self.flows.extend(plan.flows.into_iter().map(|destination| (family, destination)));
         }
-        Ok((batch, changes))
+        Ok((batch, changes, reading))
     }
 
     fn end_flows(&mut self) -> Result<usize, FlowsError> {

@@ -24,5 +24,5 @@ pub mod trace;
 pub use backend::Backend;
 pub use compile::{Config, ConfigError};
 pub use counters::ServiceCounters;
-pub use dataplane::{Dataplane, FlowsReport, Mended, Refusal, SyncError, SyncReport};
+pub use dataplane::{Dataplane, FlowsReport, Mended, Phases, Refusal, SyncError, SyncReport};
 pub use model::{Family, Model, NamespacedName, Node, Problem};

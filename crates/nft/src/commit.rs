@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
 use crate::element::Element;
@@ -16,6 +17,17 @@ const ACK_TEXT: u16 = 1;
 const ACK_OFFSET: u16 = 2;
 /// `ERESTART`: the kernel's own, not for programs, except here.
 const ERESTART: i32 = 85;
+
+/// What a commit took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// Bytes that the kernel was sent.
+    pub bytes: usize,
+    /// Writing them.
+    pub encoding: Duration,
+    /// The kernel, until it has answered.
+    pub kernel: Duration,
+}
 
 /// Why a batch was not committed.
 #[derive(Debug, thiserror::Error)]
@@ -85,18 +97,22 @@ struct MessageError {
 }
 
 /// Commits a batch; an empty one is done at once.
-pub(crate) fn commit(netlink: &mut Netlink, batch: &Batch) -> Result<(), CommitError> {
+pub(crate) fn commit(netlink: &mut Netlink, batch: &Batch) -> Result<Committed, CommitError> {
     if batch.is_empty() {
-        return Ok(());
+        return Ok(Committed::default());
     }
+    let begun = Instant::now();
     let first = netlink.take_sequence(1);
     let encoded = encode(batch, first)?;
+    let encoding = begun.elapsed();
     let count = encoded.origins.len() as u32;
     netlink.take_sequence(count + 1);
     netlink.drain()?;
     netlink.send(&encoded.bytes)?;
     match wait(netlink, first, count)? {
-        None => Ok(()),
+        None => {
+            Ok(Committed { bytes: encoded.bytes.len(), encoding, kernel: begun.elapsed().saturating_sub(encoding) })
+        }
         Some((error, others)) => Err(explain(batch, &encoded, error, others)),
     }
 }
@@ -123,7 +139,7 @@ fn wait(netlink: &mut Netlink, first: u32, count: u32) -> Result<Option<(Message
         // After an error nothing more is to come once the socket is empty.
         match refused.take() {
             None => answers = netlink.receive()?,
-            Some(error) => match netlink.receive_until(std::time::Duration::ZERO) {
+            Some(error) => match netlink.receive_until(Duration::ZERO) {
                 Ok(Some(more)) => {
                     refused = Some(error);
                     answers = more;

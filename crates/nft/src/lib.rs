@@ -36,7 +36,7 @@ mod wire;
 
 pub use batch::Batch;
 pub use chain::{BaseChain, Chain, ChainType, Hook, Policy};
-pub use commit::{CommitError, Refusal};
+pub use commit::{CommitError, Committed, Refusal};
 pub use conntrack::{Conntrack, ConntrackError};
 pub use decode::DecodeError;
 pub use dump::{DumpError, Listed};

@@ -2,7 +2,7 @@
 
 use crate::batch::Batch;
 use crate::chain::Chain;
-use crate::commit::{self, CommitError};
+use crate::commit::{self, CommitError, Committed};
 use crate::dump::{self, DumpError, Listed};
 use crate::element::Element;
 use crate::netlink::{Netlink, SocketError};
@@ -25,7 +25,7 @@ impl Socket {
     }
 
     /// Does all of a batch or nothing of it. An empty batch is no call to the kernel.
-    pub fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+    pub fn commit(&mut self, batch: &Batch) -> Result<Committed, CommitError> {
         commit::commit(&mut self.netlink, batch)
     }
 

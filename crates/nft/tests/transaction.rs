@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use nft::{
-    Batch, Chain, CommitError, Data, DumpError, Element, Expr, Family, ObjectId, Rule, Set, Socket, Table, TableId,
-    Type, Value,
+    Batch, Chain, CommitError, Committed, Data, DumpError, Element, Expr, Family, ObjectId, Rule, Set, Socket, Table,
+    TableId, Type, Value,
 };
 use testbed::{Namespace, skip_unless_root};
 
@@ -40,7 +40,7 @@ fn prepared() -> Batch {
 }
 
 #[track_caller]
-fn refusal(result: Result<(), CommitError>) -> nft::Refusal {
+fn refusal(result: Result<Committed, CommitError>) -> nft::Refusal {
     match result {
         Err(CommitError::Refused(refusal)) => *refusal,
         other => panic!("{other:?}"),
@@ -155,7 +155,7 @@ fn what_is_not_there_is_not_listed() {
         assert!(error.is_not_found(), "{error:?}");
         socket.commit(&prepared()).unwrap();
         assert!(matches!(socket.elements(&table(), "nothing"), Err(DumpError::Refused(_))));
-        assert_eq!(socket.commit(&Batch::new()).map_err(|e| e.to_string()), Ok(()));
+        assert_eq!(socket.commit(&Batch::new()).map_err(|e| e.to_string()), Ok(Committed::default()));
     });
 }
 

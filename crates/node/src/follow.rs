@@ -22,17 +22,24 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 
 /// Waits between attempts: each twice the last, up to [`LONGEST_WAIT`].
 #[derive(Debug, Default)]
-struct Patience {
+pub(crate) struct Patience {
     losses: u32,
+}
+
+impl Patience {
+    /// The next wait.
+    pub(crate) fn wait(&mut self) -> Duration {
+        let wait = FIRST_WAIT.saturating_mul(1 << self.losses.min(10));
+        self.losses = self.losses.saturating_add(1);
+        wait.min(LONGEST_WAIT)
+    }
 }
 
 impl Iterator for Patience {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let wait = FIRST_WAIT.saturating_mul(1 << self.losses.min(10));
-        self.losses = self.losses.saturating_add(1);
-        Some(wait.min(LONGEST_WAIT))
+        Some(self.wait())
     }
 }
 
@@ -69,38 +76,48 @@ where
 pub fn follow_heard<K>(
     api: Api<K>,
     config: watcher::Config,
-    mut heard: impl FnMut(bool) + Send,
+    heard: impl FnMut(bool) + Send,
 ) -> impl Stream<Item = Change<K>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut known = Known::default();
+    events_logged(api, config, heard).flat_map(move |event| futures::stream::iter(known.changes(event)))
+}
+
+/// All events of a kind, for ever. Errors are logged and retried; `heard` as in [`follow_heard`].
+pub(crate) fn events_logged<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    mut heard: impl FnMut(bool) + Send,
+) -> impl Stream<Item = Event<K>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let mut said = String::new();
-    events(api, config)
-        .filter_map(move |event| {
-            let event = match event {
-                Ok(event) => {
-                    // The begin of a list is no answer yet.
-                    if !matches!(event, Event::Init) {
-                        heard(true);
-                        said.clear();
-                    }
-                    Some(event)
+    events(api, config).filter_map(move |event| {
+        let event = match event {
+            Ok(event) => {
+                // The begin of a list is no answer yet.
+                if !matches!(event, Event::Init) {
+                    heard(true);
+                    said.clear();
                 }
-                Err(error) => {
-                    heard(false);
-                    // Once for each reason: a server that is away for an hour is one line.
-                    let error = error.to_string();
-                    if error != said {
-                        tracing::warn!(kind = %K::kind(&()), error, "the watch was lost; it is tried again");
-                        said = error;
-                    }
-                    None
+                Some(event)
+            }
+            Err(error) => {
+                heard(false);
+                // Once for each reason: a server that is away for an hour is one line.
+                let error = error.to_string();
+                if error != said {
+                    tracing::warn!(kind = %K::kind(&()), error, "the watch was lost; it is tried again");
+                    said = error;
                 }
-            };
-            std::future::ready(event)
-        })
-        .flat_map(move |event| futures::stream::iter(known.changes(event)))
+                None
+            }
+        };
+        std::future::ready(event)
+    })
 }
 
 /// All events of a kind, for ever. A watch that is to begin at a revision which the server has forgotten never would:

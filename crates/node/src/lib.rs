@@ -4,8 +4,8 @@
 //! cluster that exists. Losing the server changes nothing in the kernel; when the server is back, a list tells what
 //! went meanwhile ([`follow`]).
 //!
-//! In reading order: [`agent`] puts it together. [`config`]; [`views`] (what is decoded of each object) and [`follow`]
-//! (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
+//! In reading order: [`agent`] puts it together. [`config`]; [`views`] (what is decoded of each object), `protobuf` (one of
+//! the formats that it is decoded from) and [`follow`] (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
 //! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
 //! [`programmed`] (what the kernel holds), [`health`] (is it in step) and [`health_check`] (for load balancers), both over [`http`];
 //! [`events`], [`machine`];
@@ -35,6 +35,7 @@ pub mod machine;
 pub mod neighbours;
 pub mod pods_of_node;
 pub mod programmed;
+mod protobuf;
 pub mod proxy;
 pub mod register;
 pub mod resolver;

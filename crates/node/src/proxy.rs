@@ -45,7 +45,7 @@ use crate::events;
 use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
 use crate::programmed::{self, Progress};
-use crate::services::{self, Asked, Listener, Outside};
+use crate::services::{self, Asked, Changes, Listener, Outside};
 
 /// How many events may wait to be written.
 const UNTOLD: usize = 64;
@@ -93,6 +93,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
             parts.spawn(named(what, status::serve(what, address, responder, stop.clone())));
         }
     }
+    // The lists take longest: they are read while the node is asked for.
+    let changes = Changes::follow(&client, false);
     let (tell_own, mut own) = watch::channel(None);
     let (tell_ranges, mut ranges) = watch::channel(None);
     let part = own_node::keep(client.clone(), config.node_name.clone(), health.clone(), tell_own, stop.clone());
@@ -101,7 +103,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let Some(first) = known(&mut own, &stop).await else { return Ok(()) };
     let Some(first_ranges) = known(&mut ranges, &stop).await else { return Ok(()) };
     let node = surroundings::model_node(&config, &first, &first_ranges);
-    let shared = Shared { health, metrics, counters, asked };
+    let shared = Shared { health, metrics, counters, asked, changes };
     program(&mut parts, config, client, (own, ranges), node, shared, &stop)?;
     tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -121,6 +123,7 @@ struct Shared {
     metrics: Metrics,
     counters: Arc<Counters>,
     asked: Asked,
+    changes: Changes,
 }
 
 /// Starts what needs to know the node.
@@ -133,7 +136,7 @@ fn program(
     shared: Shared,
     stop: &CancellationToken,
 ) -> Result<(), ProxyError> {
-    let Shared { health, metrics, counters, asked } = shared;
+    let Shared { health, metrics, counters, asked, changes } = shared;
     let families = surroundings::families(&node.addresses);
     tracing::info!(?node, ?families, "the node is known");
     let chosen = dataplane::Config {
@@ -169,7 +172,7 @@ fn program(
     parts.spawn(named("health checks", health_check::keep(checks, addresses, health, tell, stop.clone())));
     parts.spawn(named("data plane", surroundings::keep(config, told.0, told.1, tell_node, stop.clone())));
     let connections = Connections::start(parts, node.clone(), counters, stop.clone());
-    let outside = Outside { programmed: tell_programmed, asked };
+    let outside = Outside { programmed: tell_programmed, asked, changes: Some(changes) };
     let part = services::keep(client, dataplane, listeners, connections, node, outside, stop.clone());
     parts.spawn(named("Services", part));
     Ok(())

@@ -6,17 +6,20 @@
 
 mod asked;
 mod balanced;
+mod changes;
 mod known;
 mod listener;
 mod names;
+mod objects;
 mod problems;
 mod to_dataplane;
 mod to_dns;
 
 pub use asked::{Asked, Asker, questions};
 pub use balanced::Balanced;
+pub use changes::Changes;
 pub use known::{ForPods, Known};
-pub use listener::Listener;
+pub use listener::{Listener, Start};
 pub use names::Names;
 #[cfg(test)]
 pub(crate) use to_dataplane::{service as traffic_of_service, slice as traffic_of_slice};
@@ -26,54 +29,25 @@ use std::io;
 use std::time::Duration;
 
 use dataplane::backend::Watch;
-use dataplane::model::{Model, NamespacedName};
+use dataplane::model::{self, Model, NamespacedName};
 use dataplane::{Backend, Dataplane, SyncError, SyncReport};
-use futures::{FutureExt, Stream, StreamExt};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::core::PartialObjectMeta;
-use kube::runtime::watcher;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use changes::{Listed, Told};
+
 use crate::connections::Connections;
-use crate::follow::{Change, ObjectKey, follow};
+use crate::follow::{self, ObjectKey};
 use crate::views::{EndpointSlice, Service};
 
-/// Objects that are asked for at once when everything is listed. kube's own 500 make 20 questions of 10,000 Services, one
-/// after the other, which take a kube-apiserver up to twice as long as these; a page is some 2 MB.
-const PAGE: u32 = 2000;
-/// The most changes that are taken together before the kernel is told.
-const LARGEST_BATCH: usize = 1000;
+/// The most batches of changes that are taken together before the kernel is told.
+const MOST_BATCHES: usize = 16;
 /// How long to wait after the kernel refused a change.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// One change of one of the kinds that are followed.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one at a time, on its way through a loop: a box would cost more than it saves"
-)]
-enum Told {
-    Service(Change<Service>),
-    Slice(Change<EndpointSlice>),
-    Namespace(Change<PartialObjectMeta<Namespace>>),
-}
-
-/// Which kinds have been listed once.
-struct Listed {
-    services: bool,
-    slices: bool,
-    namespaces: bool,
-}
-
-impl Listed {
-    fn all(&self) -> bool {
-        self.services && self.slices && self.namespaces
-    }
-}
 
 /// What the loop has to do with others in the node.
 #[derive(Debug)]
@@ -82,12 +56,14 @@ pub struct Outside {
     pub programmed: watch::Sender<bool>,
     /// Questions.
     pub asked: Asked,
+    /// What happens to Services and slices, if somebody follows them already: the server is asked early then.
+    pub changes: Option<Changes>,
 }
 
 impl Outside {
     /// Nobody asks.
     pub fn unasked(programmed: watch::Sender<bool>) -> Self {
-        Self { programmed, asked: questions().1 }
+        Self { programmed, asked: questions().1, changes: None }
     }
 }
 
@@ -102,13 +78,14 @@ pub async fn keep<B: Backend + Send>(
     stop: CancellationToken,
 ) {
     let namespaces = listeners.iter().any(|listener| listener.wants_namespaces());
-    let mut changes = std::pin::pin!(changes(&client, namespaces));
-    let mut listed = Listed { services: false, slices: false, namespaces: !namespaces };
+    let begun = outside.changes.take().filter(|changes| changes.has_namespaces() == namespaces);
+    let mut changes = begun.unwrap_or_else(|| Changes::follow(&client, namespaces));
+    let mut listed = Listed { namespaces: (!namespaces).then_some(Duration::ZERO), ..Listed::default() };
     let watch = watch(&dataplane);
     let (tell_problems, standing) = watch::channel(BTreeSet::new());
     let name = node.borrow().name.to_string();
     tokio::spawn(problems::tell(client.clone(), name, standing, stop.clone()));
-    let mut retry = false;
+    let (mut retry, mut started) = (false, false);
     let first = connections.complete(node.borrow_and_update().clone());
     dataplane.model_mut().set_node(first);
     loop {
@@ -118,12 +95,12 @@ pub async fn keep<B: Backend + Send>(
             () = stop.cancelled() => return,
             () = changed_by_others(watch.as_ref()) => if !dataplane.listen() { continue },
             change = changes.next() => {
-                let Some(change) = change else { return };
+                let Some(batch) = change else { return };
                 let mut told = Everybody { model: dataplane.model_mut(), listeners: &mut listeners };
-                told.take(change, &mut listed);
-                for _ in 1..LARGEST_BATCH {
-                    let Some(change) = changes.next().now_or_never().flatten() else { break };
-                    told.take(change, &mut listed);
+                told.take(batch, &mut listed, changes.begun);
+                for _ in 1..MOST_BATCHES {
+                    let Some(batch) = changes.now() else { break };
+                    told.take(batch, &mut listed, changes.begun);
                 }
             }
             Ok(()) = node.changed() => {
@@ -144,6 +121,7 @@ pub async fn keep<B: Backend + Send>(
             continue;
         }
         listeners.iter_mut().for_each(|listener| listener.listed());
+        let taken = changes.begun.elapsed();
         // The kernel's answer is waited for: it is had within milliseconds, and nothing else is to be done meanwhile.
         let done = tokio::task::block_in_place(|| dataplane.sync());
         retry = !is_done(&done);
@@ -155,6 +133,11 @@ pub async fn keep<B: Backend + Send>(
             changed
         });
         done.iter().for_each(|report| connections.synced(report, &mut dataplane));
+        if let Some(report) = done.as_ref().ok().filter(|_| !std::mem::replace(&mut started, true)) {
+            let start = listed.start(taken, changes.begun.elapsed(), report.phases);
+            tracing::debug!(?start, "all that was listed is programmed");
+            listeners.iter_mut().for_each(|listener| listener.started(&start));
+        }
         listeners.iter_mut().for_each(|listener| listener.synced(&done, dataplane.model()));
         if !retry {
             outside.programmed.send_replace(true);
@@ -199,19 +182,6 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-fn changes(client: &Client, namespaces: bool) -> impl Stream<Item = Told> + Send + use<> {
-    let everything = || watcher::Config::default().page_size(PAGE);
-    let mut kinds = vec![
-        follow(Api::<Service>::all(client.clone()), everything()).map(Told::Service).boxed(),
-        follow(Api::<EndpointSlice>::all(client.clone()), everything()).map(Told::Slice).boxed(),
-    ];
-    if namespaces {
-        let all = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
-        kinds.push(follow(all, everything()).map(Told::Namespace).boxed());
-    }
-    futures::stream::select_all(kinds)
-}
-
 /// Whether everything was done; logs what was not.
 fn is_done(done: &Result<SyncReport, SyncError>) -> bool {
     match done {
@@ -242,8 +212,8 @@ fn in_full(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn name(key: &ObjectKey) -> NamespacedName {
-    NamespacedName::new(&key.0, &key.1)
+fn key(name: &NamespacedName) -> ObjectKey {
+    (name.namespace().to_owned(), name.name().to_owned())
 }
 
 /// The kernel's model, and all who listen.
@@ -253,62 +223,70 @@ struct Everybody<'a> {
 }
 
 impl Everybody<'_> {
-    fn take(&mut self, told: Told, listed: &mut Listed) {
-        match told {
-            Told::Service(Change::Set(service)) => self.set_service(&service),
-            Told::Service(Change::Gone(key)) => {
-                self.model.remove_service(&name(&key));
-                self.listeners.iter_mut().for_each(|listener| listener.remove_service(&key));
+    fn take(&mut self, batch: Vec<Told>, listed: &mut Listed, begun: std::time::Instant) {
+        for told in batch {
+            match told {
+                Told::Service(objects::Change::Set(name, service, traffic)) => {
+                    self.set_service(name, &service, traffic)
+                }
+                Told::Service(objects::Change::Gone(name)) => {
+                    self.model.remove_service(&name);
+                    let key = key(&name);
+                    self.listeners.iter_mut().for_each(|listener| listener.remove_service(&key));
+                }
+                Told::Service(objects::Change::Synced) => {
+                    listed.services.get_or_insert_with(|| begun.elapsed());
+                }
+                Told::Slice(objects::Change::Set(name, slice, traffic)) => self.set_slice(name, &slice, traffic),
+                Told::Slice(objects::Change::Gone(name)) => {
+                    let key = key(&name);
+                    self.listeners.iter_mut().for_each(|listener| listener.remove_slice(&key));
+                    self.forget_slice(&name);
+                }
+                Told::Slice(objects::Change::Synced) => {
+                    listed.slices.get_or_insert_with(|| begun.elapsed());
+                }
+                Told::Namespace(follow::Change::Set(namespace)) => {
+                    let name = namespace.metadata.name.unwrap_or_default();
+                    self.listeners.iter_mut().for_each(|listener| listener.set_namespace(&name));
+                }
+                Told::Namespace(follow::Change::Gone((_, name))) => {
+                    self.listeners.iter_mut().for_each(|listener| listener.remove_namespace(&name));
+                }
+                Told::Namespace(follow::Change::Synced) => {
+                    listed.namespaces.get_or_insert_with(|| begun.elapsed());
+                }
             }
-            Told::Service(Change::Synced) => listed.services = true,
-            Told::Slice(Change::Set(slice)) => self.set_slice(&slice),
-            Told::Slice(Change::Gone(key)) => {
-                self.listeners.iter_mut().for_each(|listener| listener.remove_slice(&key));
-                self.forget_slice(&key);
-            }
-            Told::Slice(Change::Synced) => listed.slices = true,
-            Told::Namespace(Change::Set(namespace)) => {
-                let name = namespace.metadata.name.unwrap_or_default();
-                self.listeners.iter_mut().for_each(|listener| listener.set_namespace(&name));
-            }
-            Told::Namespace(Change::Gone((_, name))) => {
-                self.listeners.iter_mut().for_each(|listener| listener.remove_namespace(&name));
-            }
-            Told::Namespace(Change::Synced) => listed.namespaces = true,
         }
     }
 
-    fn set_service(&mut self, service: &Service) {
-        let key = crate::follow::key(service);
-        let traffic = to_dataplane::service(service);
+    fn set_service(&mut self, name: NamespacedName, service: &Service, traffic: Option<model::Service>) {
+        let key = key(&name);
         self.listeners.iter_mut().for_each(|listener| listener.set_service(&key, service, traffic.as_ref()));
         match traffic {
-            Some(traffic) => self.model.set_service(name(&key), traffic),
+            Some(traffic) => self.model.set_service(name, traffic),
             // An ExternalName has no traffic of its own.
-            None => self.model.remove_service(&name(&key)),
+            None => self.model.remove_service(&name),
         }
     }
 
-    fn set_slice(&mut self, slice: &EndpointSlice) {
-        let key = crate::follow::key(slice);
-        let traffic = to_dataplane::slice(slice);
+    fn set_slice(&mut self, name: NamespacedName, slice: &EndpointSlice, traffic: Option<model::EndpointSlice>) {
+        let key = key(&name);
         self.listeners.iter_mut().for_each(|listener| listener.set_slice(&key, slice, traffic.as_ref()));
-        let Some(traffic) = traffic else { return self.forget_slice(&key) };
+        let Some(traffic) = traffic else { return self.forget_slice(&name) };
         // It may have gone over from another Service.
-        if let Some(owner) =
-            self.model.service_of_slice(&name(&key)).filter(|owner| **owner != traffic.service).cloned()
-        {
+        let owner = self.model.service_of_slice(&name).filter(|owner| **owner != traffic.service);
+        if let Some(owner) = owner.cloned() {
             self.listeners.iter_mut().for_each(|listener| listener.touched(&owner));
         }
         self.listeners.iter_mut().for_each(|listener| listener.touched(&traffic.service));
-        self.model.set_slice(name(&key), traffic);
+        self.model.set_slice(name, traffic);
     }
 
-    fn forget_slice(&mut self, key: &ObjectKey) {
-        let name = name(key);
-        if let Some(owner) = self.model.service_of_slice(&name).cloned() {
+    fn forget_slice(&mut self, name: &NamespacedName) {
+        if let Some(owner) = self.model.service_of_slice(name).cloned() {
             self.listeners.iter_mut().for_each(|listener| listener.touched(&owner));
         }
-        self.model.remove_slice(&name);
+        self.model.remove_slice(name);
     }
 }

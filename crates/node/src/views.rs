@@ -2,17 +2,21 @@
 //! kept. At 10,000 Services that is the difference between 20 MB and 200.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::Resource;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+pub(crate) mod protobuf;
 
 /// A Service, as far as a node needs it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Service {
     /// Name, namespace, labels.
+    #[serde(deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// What is wanted.
     #[serde(default)]
@@ -121,6 +125,7 @@ pub struct Ingress {
 #[serde(rename_all = "camelCase", default)]
 pub struct EndpointSlice {
     /// Name, namespace, labels.
+    #[serde(deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// IPv4, IPv6, FQDN.
     pub address_type: String,
@@ -206,6 +211,7 @@ pub struct EndpointPort {
 #[serde(default)]
 pub struct Pod {
     /// Name, namespace, whether it is being deleted.
+    #[serde(deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// Its addresses and how far it has come.
     pub status: PodStatus,
@@ -235,6 +241,7 @@ pub struct PodIp {
 #[serde(default)]
 pub struct Node {
     /// Name, labels.
+    #[serde(deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// Its Pods' range.
     pub spec: NodeSpec,
@@ -294,6 +301,35 @@ pub struct NodeCondition {
     pub kind: String,
     /// True, False, Unknown.
     pub status: String,
+}
+
+/// What is read of an object's metadata. What others noted about who manages which field is the larger part of many an
+/// object, and is passed over.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    deletion_timestamp: Option<Time>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let Metadata { name, namespace, uid, resource_version, deletion_timestamp, labels, annotations } =
+        Metadata::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        name,
+        namespace,
+        uid,
+        resource_version,
+        deletion_timestamp,
+        labels,
+        annotations,
+        ..ObjectMeta::default()
+    })
 }
 
 impl Node {

@@ -69,7 +69,8 @@ impl Backend {
         self.monitor.pause().map_err(nft::CommitError::Socket)?;
         let committed = self.socket.commit(batch);
         self.monitor.resume().map_err(nft::CommitError::Socket)?;
-        committed?;
+        let nft::Committed { bytes, encoding, kernel } = committed?;
+        tracing::debug!(bytes, ?encoding, ?kernel, "a large transaction");
         self.ledger.committed();
         let heard = self.hear().and_then(|()| self.socket.generation().map_err(WatchError::Generation));
         match heard {
@@ -93,7 +94,8 @@ impl Backend {
                 batch.delete(ObjectId::Table(id));
             }
         }
-        Ok(self.socket.commit(&batch)?)
+        self.socket.commit(&batch)?;
+        Ok(())
     }
 
     /// A table of which something is not understood (a sort of chain, a type) is somebody else's work.

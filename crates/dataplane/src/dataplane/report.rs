@@ -35,6 +35,21 @@ pub struct SyncReport {
     pub others: Option<Vec<Other>>,
     /// How long it took.
     pub duration: Duration,
+    /// What of it took how long.
+    pub phases: Phases,
+}
+
+/// Where the time of a sync went. After a refusal, all that was tried to find its cause counts as `commit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases {
+    /// Reading what the backend held; nothing where that was known.
+    pub read: Duration,
+    /// Routes, the elements that they become, and the difference.
+    pub plan: Duration,
+    /// The transaction: writing it down, and the kernel.
+    pub commit: Duration,
+    /// What is wrong with Services, stale connections, who stands beside.
+    pub rest: Duration,
 }
 
 /// Why a sync changed nothing. The next one compares everything.

@@ -37,7 +37,7 @@ fn fill(kernel: &mut Kernel) {
 
 /// A process of another name changes something.
 fn tamper(cluster: &Cluster, batch: &Batch) -> anyhow::Result<()> {
-    let commit = || anyhow::Ok(nft::Socket::in_current_netns()?.commit(batch)?);
+    let commit = || anyhow::Ok(nft::Socket::in_current_netns()?.commit(batch).map(drop)?);
     let inside = || {
         cluster.node.enter()?;
         commit()

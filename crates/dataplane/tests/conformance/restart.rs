@@ -18,7 +18,7 @@ fn table() -> TableId {
 }
 
 fn commit(cluster: &Cluster, batch: &Batch) -> anyhow::Result<()> {
-    cluster.node.run(|| Ok(nft::Socket::in_current_netns()?.commit(batch)?))?
+    cluster.node.run(|| Ok(nft::Socket::in_current_netns()?.commit(batch).map(drop)?))?
 }
 
 /// One Service of each sort.

@@ -7,9 +7,9 @@ use dataplane::model::{self, Model, NamespacedName, TrafficPolicy};
 use dataplane::{Family, SyncError, SyncReport, route};
 use jiff::Timestamp;
 
-use super::metrics::{Metrics, PerFamily, PerPolicy};
+use super::metrics::{Metrics, PerFamily, PerPart, PerPolicy};
 use crate::follow::ObjectKey;
-use crate::services::Listener;
+use crate::services::{Listener, Start};
 use crate::views::{EndpointSlice, Service};
 
 /// When the Pods or the Service changed that made the controller write this slice (the endpoints controller writes it).
@@ -188,6 +188,23 @@ impl Listener for Figures {
     fn touched(&mut self, service: &NamespacedName) {
         if self.local.contains_key(service) {
             self.touched.insert(service.clone());
+        }
+    }
+
+    fn started(&mut self, start: &Start) {
+        let Start { services, slices, taken, programmed, sync } = *start;
+        let parts = [
+            ("services", services),
+            ("slices", slices),
+            ("taken", taken),
+            ("read", sync.read),
+            ("plan", sync.plan),
+            ("commit", sync.commit),
+            ("rest", sync.rest),
+            ("programmed", programmed),
+        ];
+        for (part, took) in parts {
+            self.metrics.start.get_or_create(&PerPart { part }).set(took.as_secs_f64());
         }
     }
 

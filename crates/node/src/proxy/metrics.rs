@@ -65,6 +65,12 @@ pub(super) struct PerCode {
     pub code: u16,
 }
 
+/// A part of a start.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct PerPart {
+    pub part: &'static str,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// Everything that is counted. Its parts are shared: a clone counts into the same.
@@ -90,6 +96,7 @@ pub(super) struct Metrics {
     pub mended: Counter,
     pub mended_rules: Counter,
     pub other_proxies: Gauge,
+    pub start: Family<PerPart, Seconds>,
     registry: Arc<Registry>,
 }
 
@@ -129,6 +136,7 @@ impl Metrics {
             mended: Counter::default(),
             mended_rules: Counter::default(),
             other_proxies: Gauge::default(),
+            start: Family::default(),
             registry: Arc::default(),
         };
         let mut registry = Registry::default();
@@ -179,6 +187,8 @@ impl Metrics {
         let help = "Elements, chains and rules that others had changed and that were mended";
         own.register("mended_rules", help, self.mended_rules.clone());
         own.register("other_proxies", "Rules of other service proxies beside ours", self.other_proxies.clone());
+        let help = "How long the start took, part by part: lists until they were there, then the first sync";
+        own.register("start_duration_seconds", help, self.start.clone());
         registry.register_collector(Box::new(KernelCounts(counters)));
         registry.register_collector(Box::new(Process));
     }

@@ -1,10 +1,27 @@
 //! Who follows Services beside the kernel.
 
+use std::time::Duration;
+
 use dataplane::model::{self, Model, NamespacedName};
-use dataplane::{SyncError, SyncReport};
+use dataplane::{Phases, SyncError, SyncReport};
 
 use crate::follow::ObjectKey;
 use crate::views::{EndpointSlice, Service};
+
+/// How a start went: when which part of it was done, and how long the first sync took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Since the server was asked for the lists: until all Services were there.
+    pub services: Duration,
+    /// The same of slices.
+    pub slices: Duration,
+    /// Until all that was listed was taken over.
+    pub taken: Duration,
+    /// Until it was in the kernel.
+    pub programmed: Duration,
+    /// The first sync.
+    pub sync: Phases,
+}
 
 /// Somebody who is told of Services and slices as they come, and of each time that the kernel was told of them. What is
 /// not of interest need not be written down: every call does nothing by default. None may wait for anything: the
@@ -54,6 +71,11 @@ pub trait Listener: Send {
 
     /// Everything has been listed once; said again each time before the kernel is told.
     fn listed(&mut self) {}
+
+    /// The kernel was told of everything for the first time.
+    fn started(&mut self, start: &Start) {
+        let _ = start;
+    }
 
     /// The kernel was told, and answered so.
     fn synced(&mut self, done: &Result<SyncReport, SyncError>, model: &Model) {
