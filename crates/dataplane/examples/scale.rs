@@ -166,8 +166,7 @@ fn large(dataplane: &mut Dataplane<nftables::Backend>) -> Result<(), Box<dyn std
     Ok(())
 }
 
-/// A thousand load balancers that let only three ranges in: their set of intervals is the one that the kernel copies
-/// whenever it changes.
+/// A thousand load balancers that let only three ranges in.
 fn firewalled(dataplane: &mut Dataplane<nftables::Backend>) -> Result<(), Box<dyn std::error::Error>> {
     let add = |dataplane: &mut Dataplane<nftables::Backend>, n: u32| -> Result<(), Box<dyn std::error::Error>> {
         let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + n);

@@ -27,7 +27,7 @@
 //!   masquerade to :32768-65535 fully-random
 //! ```
 //!
-//! It needs Linux 5.13, as kube-proxy's does. Six things are not obvious:
+//! It needs Linux 5.13, as kube-proxy's does. Seven things are not obvious:
 //!
 //! - **A Service's element holds a number, not a verdict** ([`Class`]). The kernel validates the whole table whenever a
 //!   verdict is added: at 10,000 Services that makes a change cost 1.0 ms, at 30,000 3.1 ms; with numbers it is 0.01 ms
@@ -44,6 +44,7 @@
 //! - **Masquerade keeps off node ports.** The kernel's own choice is any port from 1024 on, node ports too: then answers
 //!   that come late, when the connection is forgotten, are new connections to somebody's Service (kubernetes#139276).
 //!   Ports below 1024 stay below, as the kernel keeps them: some servers trust them more.
+//! - **Who may use a load balancer** is looked up once for each length that its ranges have ([`Lengths`]).
 //! - **Counters are filled by packets**, into sets of their own. On the elements of `services` they would begin at zero
 //!   whenever a Service gets another class, as with each endpoint that comes or goes. As it is, a change costs nothing
 //!   more, a Service without connections takes no memory, and counting that fails (the set is full) fails alone.
@@ -61,6 +62,7 @@ mod elements;
 mod fields;
 mod intervals;
 mod key;
+mod lengths;
 mod map;
 mod program;
 
@@ -68,6 +70,7 @@ pub use class::{Action, Class, Pick};
 pub(crate) use elements::{Ids, id_key, slot_key};
 pub(crate) use fields::{destination_of, endpoint_of};
 pub use key::Key;
+pub use lengths::Lengths;
 pub use map::Map;
 
 /// What can be chosen about the rules.

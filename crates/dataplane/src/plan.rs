@@ -123,6 +123,9 @@ impl Planner {
         flows.extend(self.services.values().flat_map(|service| udp_destinations(service)));
         // Services that went while nobody looked.
         flows.extend(changes.held().map(Held::udp_destinations).unwrap_or_default());
+        if leftovers == Leftovers::Remove {
+            self.classes.keep_idle();
+        }
         self.program_classes(&mut changes);
         self.plan(changes, flows)
     }
@@ -309,7 +312,7 @@ impl Planner {
         views::change_endpoints(&self.compiler, old, new, changes);
     }
 
-    /// Chains come with the first Service of their class, and go with the last.
+    /// Chains come with the first Service of their class, and go some time after the last.
     fn program_classes(&mut self, changes: &mut Changes) {
         let (compiler, classes) = (&self.compiler, &mut self.classes);
         for (number, class) in classes.take_new() {

@@ -2,15 +2,18 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
+
 use crate::compile::key::Key;
+use crate::compile::lengths::Lengths;
 use crate::route::{Decision, List, Masquerade, PortRoutes, Route};
 
 /// How a destination is served: a number in the kernel, and a chain for it. Its text is the chain's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Class {
-    /// Whether only some sources are let in.
-    pub firewalled: bool,
-    /// What becomes of those that are.
+    /// The lengths of the ranges whose sources are let in; none: everybody is.
+    pub sources: Lengths,
+    /// What becomes of those that are let in.
     pub action: Action,
 }
 
@@ -58,8 +61,8 @@ impl Pick {
 }
 
 impl Class {
-    /// How a route is served.
-    pub(crate) fn of(route: &Route, port: &PortRoutes, affinity: Option<u32>) -> Class {
+    /// How a route is served, to which sources of these ranges are let in if it is firewalled.
+    pub(crate) fn of(route: &Route, port: &PortRoutes, affinity: Option<u32>, sources: &[IpNet]) -> Class {
         let key = Key::of(&route.destination);
         let pick = |list| {
             let count = u32::try_from(port.list(list).len()).unwrap_or(u32::MAX);
@@ -74,14 +77,67 @@ impl Class {
             Decision::BySource => pick(List::Cluster)
                 .map_or(Action::Reject(key), |cluster| Action::BySource { cluster, local: pick(List::Local) }),
         };
-        Class { firewalled: route.firewalled, action }
+        let sources = if route.firewalled { Lengths::of(sources) } else { Lengths::default() };
+        Class { sources, action }
+    }
+
+    /// The class of a name; `None`: it is the name of none.
+    pub fn from_name(name: &str) -> Option<Class> {
+        let (sources, action) = match name.strip_prefix("firewall") {
+            Some(rest) => Lengths::from_name(rest)?,
+            None => (Lengths::default(), name),
+        };
+        let class = Class { sources, action: Action::from_name(action)? };
+        // No name but its own: numbers can be written in many ways.
+        (class.to_string() == name).then_some(class)
+    }
+}
+
+impl Action {
+    fn from_name(name: &str) -> Option<Action> {
+        let key = |word: &str| match word {
+            "port" => Some(Key::Address),
+            "node-port" => Some(Key::NodePort),
+            _ => None,
+        };
+        let forward = |name, masquerade| Some(Action::Forward { masquerade, pick: Pick::from_name(name)? });
+        if let Some(word) = name.strip_prefix("reject-") {
+            return key(word).map(Action::Reject);
+        }
+        if let Some(word) = name.strip_prefix("drop-") {
+            return key(word).map(Action::Drop);
+        }
+        if let Some(picks) = name.strip_prefix("by-source-") {
+            let (cluster, count) = picks.rsplit_once("-n")?;
+            let (cluster, count) = (Pick::from_name(cluster)?, count.parse().ok()?);
+            let local = (count > 0).then_some(Pick { list: List::Local, count, ..cluster });
+            return Some(Action::BySource { cluster, local });
+        }
+        match (name.strip_prefix("masq-outside-"), name.strip_prefix("masq-")) {
+            (Some(pick), _) => forward(pick, Masquerade::FromOutside),
+            (None, Some(pick)) => forward(pick, Masquerade::Always),
+            (None, None) => forward(name, Masquerade::Never),
+        }
+    }
+}
+
+impl Pick {
+    fn from_name(name: &str) -> Option<Pick> {
+        let (key, name) = name.strip_prefix("node-port-").map_or((Key::Address, name), |rest| (Key::NodePort, rest));
+        let (list, name) = name.strip_prefix("local-").map_or((List::Cluster, name), |rest| (List::Local, rest));
+        let (count, affinity) = match name.strip_prefix('n')?.split_once("-affinity-") {
+            Some((count, seconds)) => (count, Some(seconds.parse().ok()?)),
+            None => (name.strip_prefix('n')?, None),
+        };
+        let count = count.parse().ok().filter(|count| *count > 0)?;
+        Some(Pick { key, list, count, affinity })
     }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.firewalled {
-            f.write_str("firewall-")?;
+        if !self.sources.is_empty() {
+            write!(f, "firewall{}-", self.sources)?;
         }
         self.action.fmt(f)
     }

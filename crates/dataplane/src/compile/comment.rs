@@ -21,7 +21,7 @@ impl Map {
             Map::NodePortAffinitySlots => "the same for node ports with affinity: the endpoint's id",
             Map::NodePortAffinityEndpoints => "endpoints of node ports with affinity, by id",
             Map::Affinity => "clients, with the id of the endpoint at which each stays",
-            Map::Sources => "who may use load balancers that have source ranges",
+            Map::Sources => "who may use load balancers that have source ranges: networks, with their lengths",
             Map::ClusterIps => "cluster IPs of Services",
             Map::ServiceCidrs => "where cluster IPs are",
             Map::PodCidrs => "where Pods are",
@@ -39,7 +39,7 @@ impl Map {
 impl Class {
     /// What its chain does.
     pub(super) fn comment(&self) -> Cow<'static, str> {
-        if self.firewalled { "first, only sources that are let in".into() } else { self.action.comment() }
+        if self.sources.is_empty() { self.action.comment() } else { "first, only sources that are let in".into() }
     }
 }
 

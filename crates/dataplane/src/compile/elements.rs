@@ -126,9 +126,8 @@ impl Compiler {
 
     /// That a range may use a destination.
     pub(crate) fn source_element(&self, destination: &Destination, source: &IpNet) -> (Map, Element) {
-        let key = destination_key(destination);
-        let element = Element::range(key.clone().ip(source.network()), key.ip(source.broadcast()));
-        (Map::Sources, element)
+        let key = destination_key(destination).ip(source.network()).host_u32(source.prefix_len().into());
+        (Map::Sources, Element::new(key))
     }
 
     /// What counts a destination's connections, and what counts its refusals.

@@ -44,6 +44,16 @@ impl Compiler {
         Register::R0.plus(fields.iter().map(|field| field.words()).sum())
     }
 
+    /// What keeps so many bits of an address.
+    pub(super) fn netmask(&self, length: u8) -> Value {
+        match self.family {
+            Family::V4 => Value::new().ipv4(u32::MAX.checked_shl(32 - u32::from(length.min(32))).unwrap_or(0).into()),
+            Family::V6 => {
+                Value::new().ipv6(u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0).into())
+            }
+        }
+    }
+
     /// Words of four bytes in an address.
     pub(super) fn address_words(&self) -> u32 {
         self.source().words()

@@ -30,7 +30,7 @@ pub enum Map {
     NodePortAffinityEndpoints,
     /// Client, address, protocol and port to the id of the endpoint with which it stays. Filled by packets.
     Affinity,
-    /// Who may use a firewalled destination: address, protocol, port, source.
+    /// Who may use a firewalled destination: address, protocol, port, network, length of its prefix.
     Sources,
     /// Cluster IPs that a Service has.
     ClusterIps,
@@ -205,7 +205,7 @@ impl Map {
             Map::Affinity => map(&[ip, ip, InetProto, InetService], &[Mark])
                 .with_flags(SetFlags::DYNAMIC | SetFlags::TIMEOUT)
                 .with_size(config.affinity_size),
-            Map::Sources => set(&[ip, InetProto, InetService, ip]).with_flags(SetFlags::INTERVAL),
+            Map::Sources => set(&[ip, InetProto, InetService, ip, Mark]),
             Map::ClusterIps => set(&[ip]),
             Map::ServiceCidrs | Map::PodCidrs | Map::NodePortAddresses => set(&[ip]).with_flags(SetFlags::INTERVAL),
             Map::Hairpins => set(&[ip, ip]),

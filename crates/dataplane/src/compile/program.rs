@@ -114,12 +114,12 @@ impl Compiler {
                 chains
             }
         };
-        if class.firewalled {
+        if !class.sources.is_empty() {
             let drop = drop(Key::Address);
             if chains.iter().all(|(chain, _)| chain.name != drop.0.name) {
                 chains.insert(0, drop);
             }
-            chains.push(self.chain(class, class.comment(), self.firewall(&class.action)));
+            chains.push(self.chain(class, class.comment(), self.firewall(class)));
         }
         chains
     }
@@ -304,13 +304,23 @@ impl Compiler {
         vec![from_pod, from_node, vec![others]]
     }
 
-    fn firewall(&self, action: &Action) -> Vec<Vec<Expr>> {
-        let mut refuse = Vec::new();
-        let behind = self.load_key(Key::Address, &mut refuse);
-        refuse.push(self.source().load(behind));
-        refuse.push(lookup(Map::Sources, Lookup::NotContained));
-        refuse.push(Expr::goto(&Action::Drop(Key::Address).to_string()));
-        vec![refuse, vec![Expr::goto(&action.to_string())]]
+    /// For each length a look at whether the source's network of that length is let in.
+    fn firewall(&self, class: &Class) -> Vec<Vec<Expr>> {
+        let let_in = class.sources.iter().map(|length| {
+            let mut rule = vec![
+                Expr::Immediate { dreg: SCRATCH, value: Value::new().host_u32(length.into()) },
+                Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH },
+            ];
+            let behind = self.load_key(Key::Address, &mut rule);
+            rule.push(self.source().load(behind));
+            let (mask, xor) = (self.netmask(length), self.netmask(0));
+            rule.push(Expr::Bitwise { sreg: behind, dreg: behind, mask, xor });
+            rule.push(load_scratch(behind.plus(self.address_words())));
+            rule.push(lookup(Map::Sources, Lookup::Contained));
+            rule.push(Expr::goto(&class.action.to_string()));
+            rule
+        });
+        let_in.chain([vec![Expr::goto(&Action::Drop(Key::Address).to_string())]]).collect()
     }
 
     fn pick(&self, pick: &Pick) -> Vec<Vec<Expr>> {

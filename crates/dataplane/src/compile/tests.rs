@@ -60,7 +60,8 @@ masquerade
 fn a_class_brings_the_chains_that_it_goes_to() {
     let cluster = pick(List::Cluster, 5, None);
     let local = pick(List::Local, 2, None);
-    let class = Class { firewalled: true, action: Action::BySource { cluster, local: Some(local) } };
+    let sources = Lengths::of(&nets(&["192.0.2.0/28", "10.0.0.0/8", "172.16.0.0/28"]));
+    let class = Class { sources, action: Action::BySource { cluster, local: Some(local) } };
     let expected = "\
 drop-port
   add @refused { ip daddr . meta l4proto . th dport counter packets 0 bytes 0 }
@@ -76,16 +77,21 @@ by-source-n5-n2
   ip saddr @pod-cidrs goto n5
   fib saddr type local meta mark set meta mark | 0x00004000 goto n5
   goto local-n2
-firewall-by-source-n5-n2
-  ip daddr . meta l4proto . th dport . ip saddr != @sources goto drop-port
-  goto by-source-n5-n2";
+firewall/8/28-by-source-n5-n2
+  meta priority set 0x00000008 ip daddr . meta l4proto . th dport . ip saddr/8 . meta priority @sources \
+                    goto by-source-n5-n2
+  meta priority set 0x0000001c ip daddr . meta l4proto . th dport . ip saddr/28 . meta priority @sources \
+                    goto by-source-n5-n2
+  goto drop-port";
     assert_eq!(text(&compiler(Family::V4).chains(&class)), expected);
 }
 
 #[test]
 fn no_local_endpoint_is_a_drop_for_all_others() {
-    let class =
-        Class { firewalled: false, action: Action::BySource { cluster: pick(List::Cluster, 1, None), local: None } };
+    let class = Class {
+        sources: Lengths::default(),
+        action: Action::BySource { cluster: pick(List::Cluster, 1, None), local: None },
+    };
     let chains = compiler(Family::V4).chains(&class);
     assert_eq!(
         chains.last().map(|(_, rules)| rules.last().map(nft::Rule::text)),
@@ -99,10 +105,12 @@ fn names_of_classes_are_unique() {
     let mut names = std::collections::HashMap::new();
     let mut chains = std::collections::HashMap::new();
     let keys = [key::Key::Address, key::Key::NodePort];
-    let affinities = [None, Some(1), Some(10)];
+    let affinities = [None, Some(1), Some(10), Some(86_400)];
+    let many: Vec<String> = (1..=128).map(|length| format!("fd00::/{length}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
     for key in keys {
         for affinity in affinities {
-            for count in [1, 2, 11] {
+            for count in [1, 2, 11, 200_000] {
                 let pick = |list| Pick { key, list, count, affinity };
                 let (cluster, local) = (pick(List::Cluster), pick(List::Local));
                 let mut actions = vec![
@@ -118,9 +126,12 @@ fn names_of_classes_are_unique() {
                     }
                 }
                 for action in actions {
-                    for firewalled in [false, true] {
-                        let class = Class { firewalled, action };
-                        assert_eq!(*names.entry(class.to_string()).or_insert(class), class);
+                    for sources in [&[][..], &["10.0.0.0/8"], &["10.0.0.0/8", "192.0.2.0/24"], &many] {
+                        let class = Class { sources: Lengths::of(&nets(sources)), action };
+                        let name = class.to_string();
+                        assert!(name.len() < 128, "{name} is too long for the kernel");
+                        assert_eq!(Class::from_name(&name), Some(class));
+                        assert_eq!(*names.entry(name).or_insert(class), class);
                         for (chain, rules) in compiler(Family::V4).chains(&class) {
                             assert_eq!(*chains.entry(chain.name).or_insert(rules.clone()), rules);
                         }
@@ -128,6 +139,37 @@ fn names_of_classes_are_unique() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn only_a_classs_own_name_is_its_name() {
+    for name in [
+        "n",
+        "n0",
+        "n03",
+        "n+3",
+        "nothing",
+        "services",
+        "prerouting",
+        "masquerade",
+        "reject",
+        "reject-other",
+        "local-",
+        "by-source-n3",
+        "masq-",
+        "n3-affinity-",
+        "n3-affinity-x",
+        "firewall-n3",
+        "firewall/-n3",
+        "firewall/0-n3",
+        "firewall/129-n3",
+        "firewall/24/8-n3",
+        "firewall/x1-n3",
+        "firewall/8",
+        "",
+    ] {
+        assert_eq!(Class::from_name(name), None, "{name}");
     }
 }
 

@@ -87,16 +87,43 @@ fn a_change_costs_what_changed() {
     // The first endpoint goes: the last takes its slot.
     dataplane.model_mut().set_slice(name("slice8"), slice("s8", 81..84));
     assert_eq!(dataplane.sync().unwrap().changes, 3 + 2, "{}", last(&dataplane));
-    // The last Service of a class takes the chain with it.
+    // The last Service of a class leaves it, and it is there for the next.
     dataplane.model_mut().set_slice(name("slice7"), slice("s7", [70, 71, 72]));
-    let report = dataplane.sync().unwrap();
-    assert_eq!(report.changes, 1 + 2 + 2, "{}", last(&dataplane));
-    assert!(last(&dataplane).contains("delete chain ip portolan n4"), "{}", last(&dataplane));
+    assert_eq!(dataplane.sync().unwrap().changes, 1 + 2, "{}", last(&dataplane));
+    assert!(!last(&dataplane).contains("chain"), "{}", last(&dataplane));
     // What does not matter here changes nothing.
     let same = Service { affinity: None, health_check_port: Some(number(31000)), ..service("10.96.0.7") };
     dataplane.model_mut().set_service(name("s7"), same);
     assert_eq!(dataplane.sync().unwrap().changes, 0);
     assert_eq!(dataplane.backend().batches.len(), 6);
+}
+
+#[test]
+fn classes_that_nobody_uses_are_kept_and_taken_away_many_at_once() {
+    let mut dataplane = dataplane();
+    dataplane.model_mut().set_service(name("s"), service("10.96.0.1"));
+    let grow = |dataplane: &mut Dataplane<fake::Backend>, count: u32| {
+        dataplane.model_mut().set_slice(name("slice"), slice("s", 0..count));
+        dataplane.sync().unwrap();
+        last(dataplane).matches("delete chain").count()
+    };
+    // One class is in use, and as many as may be are not.
+    assert!((0..=128).all(|count| grow(&mut dataplane, count) == 0));
+    let chains =
+        |dataplane: &Dataplane<fake::Backend>| dataplane.backend().ruleset.tables.values().next().unwrap().chains.len();
+    let most = chains(&dataplane);
+    // One more: half of them go, those that were left first.
+    assert_eq!(grow(&mut dataplane, 129), 65);
+    assert_eq!(chains(&dataplane), most - 64);
+    assert_eq!(grow(&mut dataplane, 100), 0);
+    assert!(!last(&dataplane).contains("chain"), "it is still there: {}", last(&dataplane));
+    assert_eq!(grow(&mut dataplane, 3), 0);
+    assert!(last(&dataplane).contains("add chain ip portolan n3"), "{}", last(&dataplane));
+    // A restart leaves them as they are.
+    dataplane.forget();
+    assert_eq!(dataplane.sync().unwrap().changes, 0);
+    assert_eq!(grow(&mut dataplane, 100), 0);
+    assert!(!last(&dataplane).contains("chain"), "{}", last(&dataplane));
 }
 
 #[test]

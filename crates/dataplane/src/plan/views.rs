@@ -56,7 +56,7 @@ pub(super) fn views(service: &ServiceRoutes) -> Vec<View<'_>> {
 }
 
 fn view<'a>(service: &'a ServiceRoutes, port: &'a PortRoutes, route: &Route) -> View<'a> {
-    let class = Class::of(route, port, service.affinity);
+    let class = Class::of(route, port, service.affinity, &service.sources);
     View {
         destination: route.destination,
         class,

@@ -57,7 +57,7 @@ fn names_come_and_go_in_one_transaction_that_cuts_nothing() -> anyhow::Result<()
             "10.96.0.1 . tcp . 80 comment \"default/web:80\" : 0x",
             "10.96.0.1 . tcp . 80 . 0x00000002 comment \"default/web:80\" : 10.244.",
             "tcp . 30080 comment \"default/web:80\" : 0x",
-            "198.51.100.1 . tcp . 80 . 192.0.2.0/28 comment \"default/sticky:80\"",
+            "198.51.100.1 . tcp . 80 . 192.0.2.0 . 0x0000001c comment \"default/sticky:80\"",
             "10.96.0.3 . udp . 80 comment \"default/nobody:80\" : 0x",
         ] {
             assert_eq!(text.contains(line), comments, "{line}:\n{text}");

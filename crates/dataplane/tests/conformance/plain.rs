@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dataplane::compile::Map;
+use dataplane::compile::{Class, Map};
 use dataplane::ruleset::{Elements, TableContent};
 use nft::{Data, Value, Verdict};
 
-/// A table without what histories may differ in: numbers of classes, and which endpoint has which slot.
+/// A table without what histories may differ in: numbers of classes, classes that nobody uses, and which endpoint has
+/// which slot.
 #[derive(Debug, PartialEq)]
 pub struct Plain {
     chains: BTreeMap<String, Vec<String>>,
@@ -26,13 +27,16 @@ pub fn plain(table: &TableContent) -> Plain {
         .collect();
     assert_eq!(class_names.values().collect::<BTreeSet<_>>().len(), class_names.len(), "a class has two numbers");
     let mut plain = Plain { chains: BTreeMap::new(), elements: BTreeMap::new() };
-    for (name, (_, rules)) in &table.chains {
+    let used = used(table, &class_names);
+    for (name, (_, rules)) in
+        table.chains.iter().filter(|(name, _)| used.contains(&***name) || Class::from_name(name).is_none())
+    {
         plain.chains.insert(name.to_string(), rules.iter().map(nft::Rule::text).collect());
     }
     // Those that count are not always made.
     for map in Map::ALL.into_iter().filter(|map| table.sets.contains_key(map.name())) {
         let lines = match map {
-            Map::Classes => class_names.values().cloned().collect(),
+            Map::Classes => named(table, &class_names).map(str::to_owned).collect(),
             Map::Services | Map::NodePorts => {
                 let named = |data: &Option<Data>| match data {
                     Some(Data::Value(number)) => class_names[&text(number)].clone(),
@@ -48,6 +52,38 @@ pub fn plain(table: &TableContent) -> Plain {
         plain.elements.insert(map.name(), lines);
     }
     plain
+}
+
+/// The classes that destinations have.
+fn named<'a>(
+    table: &'a TableContent,
+    class_names: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let numbers = [Map::Services, Map::NodePorts].into_iter().flat_map(|map| table.sets[map.name()].1.values());
+    numbers.filter_map(|data| match data {
+        Some(Data::Value(number)) => class_names.get(&format!("{number:?}")).map(String::as_str),
+        _ => None,
+    })
+}
+
+/// The chains that a packet can come to: those of the program, those of the classes that destinations have, and where they
+/// lead.
+fn used<'a>(table: &'a TableContent, class_names: &'a BTreeMap<String, String>) -> BTreeSet<&'a str> {
+    let program = table.chains.values().filter(|(chain, _)| chain.base.is_some()).map(|(chain, _)| &*chain.name);
+    let mut open: Vec<&str> = named(table, class_names).chain(program).collect();
+    let mut used = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if !used.insert(name) {
+            continue;
+        }
+        let rules = table.chains.get(name).into_iter().flat_map(|(_, rules)| rules);
+        let targets = rules.flat_map(|rule| &rule.exprs).filter_map(|expr| match expr {
+            nft::Expr::Verdict(verdict) => verdict.chain().map(|chain| &**chain),
+            _ => None,
+        });
+        open.extend(targets);
+    }
+    used
 }
 
 /// Slots are numbered without gaps, and no endpoint has two in a list.

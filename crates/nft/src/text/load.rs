@@ -35,6 +35,11 @@ pub(super) fn follow(expr: &Expr, registers: &mut Registers) -> bool {
             let text = format!("{} map @{set}", registers.key(*key));
             (*dreg, Loaded { text, kind: None, value: None, prefix: None, words: 1, masked: None })
         }
+        Expr::Bitwise { sreg, dreg, mask, xor } if sreg == dreg => {
+            let changed = bitwise(&registers.get(*sreg), mask, xor);
+            registers.change(*dreg, changed);
+            return true;
+        }
         Expr::Bitwise { sreg, dreg, mask, xor } => (*dreg, bitwise(&registers.get(*sreg), mask, xor)),
         Expr::BitwiseShift { sreg, dreg, shift, bits, .. } => {
             let source = registers.get(*sreg);

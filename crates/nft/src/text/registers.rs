@@ -29,6 +29,14 @@ impl Loaded {
         Loaded { text, kind: Some(kind), value: None, prefix: None, words, masked: None }
     }
 
+    /// As a part of a key: where nothing is compared, a netmask is said here.
+    fn part(&self) -> String {
+        match self.prefix {
+            Some(prefix) => format!("{}/{prefix}", self.text),
+            None => self.text.clone(),
+        }
+    }
+
     /// A constant to compare with, as text.
     pub(super) fn constant(&self, value: &Value) -> String {
         match &self.kind {
@@ -54,6 +62,14 @@ impl Registers {
         self.loads += 1;
     }
 
+    /// Notes that what a register holds was changed in place: it stands where it stood in a concatenation.
+    pub(super) fn change(&mut self, register: Register, loaded: Loaded) {
+        match self.words.get_mut(&register.word()).filter(|(_, old)| old.words == loaded.words) {
+            Some((_, old)) => *old = loaded,
+            None => self.set(register, loaded),
+        }
+    }
+
     /// What a register holds.
     pub(super) fn get(&self, register: Register) -> Loaded {
         let known = self.words.get(&register.word()).map(|(_, loaded)| loaded.clone());
@@ -74,7 +90,7 @@ impl Registers {
 
     /// The concatenation that begins at a register: what was loaded behind it, one right after the other.
     pub(super) fn key(&self, first: Register) -> String {
-        let mut text = self.get(first).text;
+        let mut text = self.get(first).part();
         let Some(&(mut load, ref loaded)) = self.words.get(&first.word()) else { return text };
         let mut at = first.word() + loaded.words;
         while let Some((next, loaded)) = self.words.get(&at) {
@@ -82,7 +98,7 @@ impl Registers {
                 break;
             }
             text += " . ";
-            text += &loaded.text;
+            text += &loaded.part();
             load = *next;
             at += loaded.words.max(1);
         }
