@@ -71,8 +71,8 @@ pub fn everywhere(port: u16) -> Vec<SocketAddr> {
 pub async fn run(config: Config, client: Option<Client>, stop: CancellationToken) -> Result<(), DnsError> {
     let index = config.cluster.as_ref().map(index).transpose()?;
     let forwarder = config.forward.clone().map(Forwarder::new).transpose()?.map(Arc::new);
-    let sources =
-        Sources { index: index.clone(), forwarder, clients: config.clients.clone(), transfer: config.transfer.clone() };
+    let (clients, transfer) = (config.clients.clone(), config.transfer.clone());
+    let sources = Sources { index: index.clone(), forwarder, clients, transfer, ..Sources::default() };
     let server = Arc::new(Server::start_with(&config.server, sources)?);
     let contact = Arc::new(Contact::default());
     let status = Arc::new(Status::new(server.clone(), contact.clone()));

@@ -10,7 +10,7 @@ use crate::reply::Transport;
 /// Response codes that are counted each, and one place for all others.
 const CODES: usize = 7;
 /// Who can have made an answer.
-const MAKERS: usize = 4;
+const MAKERS: usize = 5;
 /// Types that are counted each; all others are `other`.
 const TYPES: [(&str, u16); 14] = [
     ("A", rtype::A),
@@ -55,6 +55,8 @@ pub enum Maker {
     Cache,
     /// Upstream servers.
     Upstream,
+    /// Names from a file.
+    Hosts,
 }
 
 impl Maker {
@@ -66,6 +68,7 @@ impl Maker {
             Self::Index => "kubernetes",
             Self::Cache => "cache",
             Self::Upstream => "forward",
+            Self::Hosts => "hosts",
         }
     }
 }
@@ -310,7 +313,7 @@ impl Figures {
     /// The sum over all threads.
     pub(super) fn sum<'t>(tallies: impl Iterator<Item = &'t Tally>) -> Self {
         const NAMES: [&str; CODES] = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other"];
-        const ALL: [Maker; MAKERS] = [Maker::Server, Maker::Index, Maker::Cache, Maker::Upstream];
+        const ALL: [Maker; MAKERS] = [Maker::Server, Maker::Index, Maker::Cache, Maker::Upstream, Maker::Hosts];
         let (mut figures, mut asked, mut answered) = (Self::default(), [[[0; KINDS]; 2]; 2], [[0; CODES]; MAKERS]);
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         for tally in tallies {

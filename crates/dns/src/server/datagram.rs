@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem::zeroed;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use crate::reply::UDP_ASKED_MAX;
@@ -32,19 +32,20 @@ impl Path {
         Self { peer: unsafe { zeroed() }, peer_length: 0, control: [0; CONTROL], control_length: 0 }
     }
 
-    /// The peer's address; `None` when there is no peer, as in what wakes a socket that is shut.
-    pub(super) fn client(&self) -> Option<IpAddr> {
+    /// The peer; `None` when there is none, as in what wakes a socket that is shut.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
         let peer: *const libc::sockaddr_storage = &raw const self.peer;
         match i32::from(self.peer.ss_family) {
             libc::AF_INET if self.peer_length as usize >= size_of::<libc::sockaddr_in>() => {
                 // SAFETY: the family says that it is a sockaddr_in, which a sockaddr_storage can hold.
-                let address = unsafe { (*peer.cast::<libc::sockaddr_in>()).sin_addr };
-                Some(Ipv4Addr::from(u32::from_be(address.s_addr)).into())
+                let address = unsafe { &*peer.cast::<libc::sockaddr_in>() };
+                let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+                Some((ip, u16::from_be(address.sin_port)).into())
             }
             libc::AF_INET6 if self.peer_length as usize >= size_of::<libc::sockaddr_in6>() => {
                 // SAFETY: as above, of a sockaddr_in6.
-                let address = unsafe { (*peer.cast::<libc::sockaddr_in6>()).sin6_addr };
-                Some(Ipv6Addr::from(address.s6_addr).into())
+                let address = unsafe { &*peer.cast::<libc::sockaddr_in6>() };
+                Some((Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port)).into())
             }
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! Sockets: questions in, answers out.
 //!
-//! In reading order: `config`, [`counters`], `sources` (what is answered from), `fairness` (what one address may take), `respond` (one message becomes an answer, at once or later), `socket`
-//! (how sockets are made), `datagram` (many datagrams in one system call), `udp` (threads, one for each of the sockets
+//! In reading order: `config`, [`counters`], `sources` (what is answered from), `fairness` (what one address may take), `respond` (one message becomes an answer, at once or later), `rewriting`
+//! (in place of another), `socket` (how sockets are made), `datagram` (many datagrams in one system call), `udp` (threads, one for each of the sockets
 //! that share an address), `tcp` (connections, pipelined and bounded), [`Server`].
 //!
 //! A question that the index or the cache can answer never leaves the thread that received it. One that has to wait
@@ -13,6 +13,7 @@ pub mod counters;
 mod datagram;
 mod fairness;
 mod respond;
+mod rewriting;
 mod running;
 mod socket;
 mod sources;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::forward::wanted::{Wanted, WantedRef};
 use crate::forward::{ForwardError, Forwarder, LookedUp, chase};
+use crate::hosts;
 use crate::index::{Transfer, Verdict};
 use crate::name::Name;
 use crate::protocol::{rcode, rtype};
@@ -14,6 +15,7 @@ use crate::reply::{Flags, Reply, Transport, write_bare};
 
 use super::counters::{Maker, Tally};
 use super::fairness::Fairness;
+use super::rewriting::Pending;
 use super::sources::Sources;
 
 /// Who asks, and how; and who counts it.
@@ -46,6 +48,8 @@ pub(super) enum Later {
     /// The target of an alias. The answer so far, which stands where the target is of no help, has this length in the
     /// buffer.
     Chase { target: Name, length: usize },
+    /// The answer to the question that this one was rewritten to.
+    Rewritten(Box<Pending>),
 }
 
 impl Sources {
@@ -54,7 +58,10 @@ impl Sources {
         let handled = match Query::parse(packet) {
             Ok(query) => {
                 asker.tally.question(asker.transport, asker.client.is_ipv6(), &query, packet.len());
-                self.answer(&query, buffer, asker, turn)
+                match self.rewriter.is_empty() {
+                    true => self.answer(&query, buffer, asker, turn),
+                    false => self.rewrite(&query, packet, buffer, asker, turn),
+                }
             }
             Err(refusal) => {
                 asker.tally.unread(asker.transport);
@@ -76,7 +83,7 @@ impl Sources {
         handled
     }
 
-    fn answer(&self, query: &Query<'_>, buffer: &mut [u8], asker: Asker<'_>, turn: u32) -> Handled {
+    pub(super) fn answer(&self, query: &Query<'_>, buffer: &mut [u8], asker: Asker<'_>, turn: u32) -> Handled {
         if let Some(transfer) = self.transfer(query, asker) {
             return Handled::Transfer(transfer);
         }
@@ -88,6 +95,11 @@ impl Sources {
             return answer(&mut reply, Maker::Server, code, Flags::default());
         }
         let ours = Flags { authoritative: true, ..Flags::default() };
+        for hosts in &self.hosts {
+            if let hosts::Verdict::Answered(code) = hosts.answer(query, &mut reply) {
+                return answer(&mut reply, Maker::Hosts, code, ours);
+            }
+        }
         let verdict = self.index.as_ref().map_or(Verdict::NotOurs, |index| index.answer(query, &mut reply, turn));
         match (verdict, &self.forwarder) {
             (Verdict::Answered(code), _) | (Verdict::Fallthrough(code), None) => {
@@ -175,6 +187,8 @@ impl Sources {
                 tally.answer(Maker::Index, rcode::NOERROR, truncated);
                 answer
             }
+            // Its octets are counted when it comes back; they are those of the question that was answered.
+            Later::Rewritten(pending) => return self.rewritten_later(packet, *pending, transport, tally).await,
         };
         tally.answer_octets(transport, answer.len());
         Some(answer)
@@ -192,7 +206,7 @@ impl Sources {
         length
     }
 
-    fn finish(&self, reply: &mut Reply<'_>, maker: Maker, code: u16, flags: Flags, tally: &Tally) -> usize {
+    pub(super) fn finish(&self, reply: &mut Reply<'_>, maker: Maker, code: u16, flags: Flags, tally: &Tally) -> usize {
         tally.answer(maker, code, reply.is_truncated());
         reply.finish(code, Flags { recursion_available: self.forwarder.is_some(), ..flags })
     }

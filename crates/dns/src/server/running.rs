@@ -56,7 +56,7 @@ impl Server {
         index: Option<Arc<Index>>,
         forwarder: Option<Arc<Forwarder>>,
     ) -> Result<Self, ServerError> {
-        let sources = Sources { index, forwarder, clients: config.clients.clone(), transfer: Vec::new() };
+        let sources = Sources { index, forwarder, clients: config.clients.clone(), ..Sources::default() };
         Self::start_with(config, sources)
     }
 

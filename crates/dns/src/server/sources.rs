@@ -8,7 +8,10 @@ use ipnet::IpNet;
 use parking_lot::RwLock;
 
 use crate::forward::Forwarder;
+use crate::hosts::Hosts;
 use crate::index::Index;
+use crate::querylog::QueryLog;
+use crate::rewrite::Rewriter;
 
 /// What answers are made from, and for whom.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,12 @@ pub struct Sources {
     pub clients: Option<Vec<IpNet>>,
     /// Who may have the whole zone, over TCP (RFC 5936).
     pub transfer: Vec<IpNet>,
+    /// Names that are asked for under another name.
+    pub rewriter: Rewriter,
+    /// Names from files; they come before all others.
+    pub hosts: Vec<Arc<Hosts>>,
+    /// Where questions and their answers are written down.
+    pub log: Option<Arc<QueryLog>>,
 }
 
 impl Sources {

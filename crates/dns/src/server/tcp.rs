@@ -111,7 +111,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, connections:
     };
     let shared = Arc::clone(shared);
     connections.spawn(async move {
-        if let Err(error) = serve(stream, client, &shared).await {
+        if let Err(error) = serve(stream, peer, &shared).await {
             tracing::debug!(%error, %peer, "a connection ended");
         }
         drop(admitted);
@@ -119,13 +119,13 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, connections:
 }
 
 /// Serves one connection: this task reads, another writes.
-async fn serve(stream: TcpStream, client: IpAddr, shared: &Arc<Shared>) -> io::Result<()> {
+async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (reading, writing) = stream.into_split();
     let (answers, queue) = mpsc::channel(shared.limits.pipelined.max(1));
     let limits = shared.limits;
     let writer = tokio::spawn(write(writing, queue, limits));
-    let outcome = read(BufReader::with_capacity(2048, reading), client, answers, shared).await;
+    let outcome = read(BufReader::with_capacity(2048, reading), peer, answers, shared).await;
     // All senders are gone when every answer that waited has come: the writer ends by itself, or at an error.
     let written = writer.await.map_err(io::Error::other)?;
     outcome.and(written)
@@ -134,12 +134,12 @@ async fn serve(stream: TcpStream, client: IpAddr, shared: &Arc<Shared>) -> io::R
 /// Reads questions until the connection or the server ends, or nothing comes and nothing waits.
 async fn read(
     mut stream: BufReader<OwnedReadHalf>,
-    client: IpAddr,
+    peer: SocketAddr,
     answers: mpsc::Sender<Vec<u8>>,
     shared: &Arc<Shared>,
 ) -> io::Result<()> {
     let mut waiting = JoinSet::new();
-    let mut turn = 0u32;
+    let (mut turn, client) = (0u32, peer.ip().to_canonical());
     let end = loop {
         let question = match next(&mut stream, &mut waiting, &answers, shared).await {
             Ok(Some(question)) => question,
@@ -162,7 +162,7 @@ async fn read(
             }
             Handled::Later(later) => {
                 while waiting.len() >= shared.limits.pipelined && waiting.join_next().await.is_some() {}
-                match wait(&question, &buffer, later, (client, &sources), &answers, shared) {
+                match wait(&question, &buffer, later, (peer, &sources), &answers, shared) {
                     Some(answer) => {
                         waiting.spawn(answer);
                         continue;
@@ -171,6 +171,7 @@ async fn read(
                 }
             }
         };
+        sources.note(&question, &buffer[..length], peer, Transport::Tcp, start);
         if answers.send(framed(&buffer[..length])).await.is_err() {
             break Ok(());
         }
@@ -223,22 +224,20 @@ fn wait(
     question: &[u8],
     buffer: &[u8],
     later: Later,
-    (client, sources): (IpAddr, &Arc<Sources>),
+    (peer, sources): (SocketAddr, &Arc<Sources>),
     answers: &mpsc::Sender<Vec<u8>>,
     shared: &Arc<Shared>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
-    let share = shared.fairness.wait(client)?;
+    let share = shared.fairness.wait(peer.ip().to_canonical())?;
     let permit = Arc::clone(&shared.waiting).try_acquire_owned().ok()?;
     let start = Instant::now();
-    let so_far = match &later {
-        Later::Chase { length, .. } => buffer[..*length].to_vec(),
-        Later::Look => Vec::new(),
-    };
+    let so_far = later.so_far(buffer);
     let (question, answers, shared) = (question.to_vec(), answers.clone(), Arc::clone(shared));
     let sources = Arc::clone(sources);
     Some(async move {
         let later = sources.respond_later(&question, later, &so_far, Transport::Tcp, &shared.tally).await;
         if let Some(answer) = later {
+            sources.note(&question, &answer, peer, Transport::Tcp, start);
             // A reader that is gone needs no answer.
             let _gone = answers.send(framed(&answer)).await;
             shared.tally.took(start.elapsed(), 1);

@@ -1,7 +1,7 @@
 //! A thread for each UDP socket.
 
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -44,7 +44,7 @@ impl Worker {
                     let sources = Arc::clone(self.sources.newest());
                     for at in 0..count {
                         turn = turn.wrapping_add(1);
-                        self.answer(&sources, &mut batch, at, turn);
+                        self.answer(&sources, &mut batch, at, turn, start);
                     }
                     let ready = batch.ready();
                     for _ in 0..batch.send(&self.socket) {
@@ -63,11 +63,12 @@ impl Worker {
         }
     }
 
-    fn answer(&self, sources: &Arc<Sources>, batch: &mut Batch, at: usize, turn: u32) {
+    fn answer(&self, sources: &Arc<Sources>, batch: &mut Batch, at: usize, turn: u32, start: Instant) {
         let (question, buffer, path) = batch.exchange(at);
-        let Some(client) = path.client() else {
+        let Some(peer) = path.peer() else {
             return;
         };
+        let client = peer.ip();
         if !sources.serves(client) {
             return self.tally.stranger();
         }
@@ -76,16 +77,17 @@ impl Worker {
         match sources.respond(question, buffer, asker, turn) {
             // Zones go over TCP alone.
             Handled::Silence | Handled::Transfer(_) => {}
-            Handled::Answer(length) => batch.answered(at, length),
+            Handled::Answer(length) => {
+                sources.note(question, &buffer[..length], peer, transport, start);
+                batch.answered(at, length);
+            }
             Handled::Later(later) => {
-                let so_far = match &later {
-                    Later::Chase { length, .. } => buffer[..*length].to_vec(),
-                    Later::Look => Vec::new(),
-                };
-                if self.wait(sources, question, path, client, later, so_far) {
+                let so_far = later.so_far(buffer);
+                if self.wait(sources, question, path, peer, later, so_far) {
                     return;
                 }
                 let length = sources.turn_away(question, buffer, asker);
+                sources.note(question, &buffer[..length], peer, transport, start);
                 batch.answered(at, length);
             }
         }
@@ -97,11 +99,11 @@ impl Worker {
         sources: &Arc<Sources>,
         question: &[u8],
         path: &Path,
-        client: IpAddr,
+        peer: SocketAddr,
         later: Later,
         so_far: Vec<u8>,
     ) -> bool {
-        let Some(share) = self.fairness.wait(client) else {
+        let Some(share) = self.fairness.wait(peer.ip()) else {
             return false;
         };
         let Ok(permit) = Arc::clone(&self.waiting).try_acquire_owned() else {
@@ -114,6 +116,7 @@ impl Worker {
         self.runtime.spawn(async move {
             let answer = sources.respond_later(&question, later, &so_far, transport, &tally).await;
             if let Some(answer) = answer {
+                sources.note(&question, &answer, peer, transport, start);
                 if send_one(&socket, &path, &answer).is_err() {
                     tally.unsent();
                 }

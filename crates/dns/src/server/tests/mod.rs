@@ -6,6 +6,7 @@ mod listening;
 mod net;
 mod refusing;
 mod sources;
+mod steps;
 mod streams;
 mod tls;
 mod upstream;
