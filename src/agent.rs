@@ -2,73 +2,68 @@
 //! agent, taken away ([`cleanup`]).
 
 mod cleanup;
+mod config_file;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::future::pending;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use node::proxy::file;
+use node::proxy;
 use node::proxy::options::Options;
 
 use crate::cli::Agent;
 use crate::ends::Ends;
 use crate::refusal::{Refusal, one_line};
 use crate::{node_command, preflight};
+use config_file::ConfigFile;
 
-/// The largest configuration file that is read.
-const LARGEST: u64 = 1024 * 1024;
-
-/// Keeps this machine's rules true until it is told to end. The rules stay.
+/// Keeps this machine's rules true until it is told to end. The rules stay. When the configuration file or the node's
+/// families of addresses change, everything begins anew inside the process, which changes in the kernel what differs.
 ///
 /// # Errors
 /// When it cannot start.
 pub async fn run(args: Agent) -> Result<()> {
     if args.cleanup || args.cleanup_kube_proxy {
         preflight::has_nf_tables()?;
-        return if args.cleanup { cleanup::own() } else { cleanup::kube_proxy() };
+        return if args.cleanup { cleanup::own() } else { cleanup::kube_proxy().await };
     }
     let ends = Ends::listen()?;
-    let said = match &args.config {
-        Some(path) => read_config(path)?,
-        None => Options::default(),
-    };
+    let mut file = args.config.as_deref().map(ConfigFile::read).transpose()?;
     if let Some(mode) = args.proxy_mode.as_ref().filter(|mode| *mode != "nftables") {
         tracing::info!(mode, "--proxy-mode: rules are nftables' here, whatever the mode");
     }
-    let options = args.options().or(said);
     preflight::has_nf_tables()?;
-    let said = if args.kubeconfig.is_some() { "--kubeconfig" } else { "clientConnection.kubeconfig of --config," };
-    let client = client(options.kubeconfig.as_deref().map(|path| (said, path))).await?;
-    let node_name = node_command::name_or_hostname(options.node_name.clone(), "--node-name")?;
-    node::proxy::run(options.settle(node_name), client, ends.token()).await.context("the agent cannot go on")
+    loop {
+        let said = file.as_ref().map_or_else(Options::default, ConfigFile::options);
+        let options = args.options().or(said);
+        let said = if args.kubeconfig.is_some() { "--kubeconfig" } else { "clientConnection.kubeconfig of --config," };
+        let client = client(options.kubeconfig.as_deref().map(|path| (said, path))).await?;
+        let node_name = node_command::name_or_hostname(options.node_name.clone(), "--node-name")?;
+        let stop = ends.token().child_token();
+        let running = proxy::run(options.settle(node_name), client, stop.clone());
+        tokio::pin!(running);
+        let ended = tokio::select! {
+            ended = &mut running => ended,
+            () = changed(&mut file) => {
+                tracing::info!("the configuration file has changed: beginning anew");
+                stop.cancel();
+                running.await
+            }
+        };
+        ended.context("the agent cannot go on")?;
+        if ends.check().is_err() {
+            return Ok(());
+        }
+    }
 }
 
-/// Reads a configuration file of kube-proxy's, and says what of it means nothing here.
-fn read_config(path: &Path) -> Result<Options, Refusal> {
-    let refused = |why: &dyn std::fmt::Display| Refusal::new(format!("--config {}: {why}", path.display()));
-    let text = text(path).map_err(|e| refused(&format!("{e}; give a file that can be read")))?;
-    let read = file::read(&text).map_err(|e| refused(&e))?;
-    for field in &read.unknown {
-        tracing::warn!(field, "--config: a field that nobody knows is left out");
+/// Waits until the file, if there is one, says something else.
+async fn changed(file: &mut Option<ConfigFile>) {
+    match file {
+        Some(file) => file.changed().await,
+        None => pending().await,
     }
-    for field in &read.ignored {
-        tracing::debug!(field, "--config: a field means nothing here");
-    }
-    if let Some(mode) = &read.mode {
-        tracing::info!(mode, "--config: rules are nftables' here, whatever the mode");
-    }
-    Ok(read.options)
-}
-
-fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("it is larger than {} MB", LARGEST >> 20)));
-    }
-    Ok(text)
 }
 
 /// A client by the kubeconfig that was named, and by what; or by what the surroundings say.

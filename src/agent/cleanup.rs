@@ -11,11 +11,15 @@
 mod chains;
 
 use std::fs;
-use std::io::{self, Write};
-use std::process::{Command, Stdio};
+use std::io;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nft::{Batch, Family, ObjectId, Socket};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use crate::refusal::Refusal;
 use crate::stdio::say;
@@ -25,6 +29,8 @@ use chains::Removal;
 const KUBE_PROXY: &str = "kube-proxy";
 /// The programs that keep iptables' rules: both kinds of rules may be on a machine, and each family has its own.
 const PROGRAMS: [&str; 4] = ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"];
+/// How long each of them may take: with 100,000 chains they take tens of seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Where the kernel tells of kube-proxy's Services in ipvs mode.
 const IPVS: &str = "/proc/net/ip_vs";
 
@@ -48,7 +54,7 @@ pub fn own() -> Result<()> {
 ///
 /// # Errors
 /// When the kernel refuses, or rules are there that cannot be taken away.
-pub fn kube_proxy() -> Result<()> {
+pub async fn kube_proxy() -> Result<()> {
     let mut found = false;
     for table in remove_tables(KUBE_PROXY)? {
         found = true;
@@ -56,7 +62,7 @@ pub fn kube_proxy() -> Result<()> {
     }
     let mut installed = Vec::new();
     for program in PROGRAMS {
-        let Some(saved) = save(program)? else { continue };
+        let Some(saved) = save(program).await? else { continue };
         installed.push(program);
         let removal = chains::removal(&saved);
         for chain in &removal.kept {
@@ -66,7 +72,7 @@ pub fn kube_proxy() -> Result<()> {
             continue;
         }
         found = true;
-        restore(program, &removal)?;
+        restore(program, &removal).await?;
         say(format_args!(
             "{program}: removed {} chains and the {} rules that led to them",
             removal.chains, removal.rules
@@ -142,31 +148,41 @@ fn has_iptables_nft_chains() -> Result<bool> {
 }
 
 /// All rules, as `iptables-save` writes them; `None` where the program is not installed.
-fn save(program: &str) -> Result<Option<String>> {
+async fn save(program: &str) -> Result<Option<String>> {
     let program = format!("{program}-save");
-    let output = match Command::new(&program).stdin(Stdio::null()).output() {
-        Ok(output) => output,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("{program} cannot be run")),
-    };
-    if !output.status.success() {
-        bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
+    let mut command = Command::new(&program);
+    let child =
+        match command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn() {
+            Ok(child) => child,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("{program} cannot be run")),
+        };
+    let output = ended(&program, child).await?;
     Ok(Some(String::from_utf8(output.stdout).with_context(|| format!("{program} writes no text"))?))
 }
 
 /// Takes away what is to go, each table's part of it at once.
-fn restore(program: &str, removal: &Removal) -> Result<()> {
+async fn restore(program: &str, removal: &Removal) -> Result<()> {
     let program = format!("{program}-restore");
     let mut command = Command::new(&program);
     command.args(["--noflush", "--wait=30"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("{program} cannot be run"))?;
+    let mut child = command.kill_on_drop(true).spawn().with_context(|| format!("{program} cannot be run"))?;
     let mut input = child.stdin.take().context("a process without standard input")?;
-    let written = input.write_all(removal.script.as_bytes());
-    drop(input);
-    let output = child.wait_with_output().with_context(|| format!("{program} was lost"))?;
+    let write = async move { input.write_all(removal.script.as_bytes()).await };
+    // Of a process that failed, what it says is worth more than that it did not listen.
+    let (written, ended) = tokio::join!(write, ended(&program, child));
+    ended?;
+    written.with_context(|| format!("{program} does not listen"))
+}
+
+/// Waits until a program has ended well; what it wrote. One that takes too long is killed.
+async fn ended(program: &str, child: Child) -> Result<Output> {
+    let Ok(output) = timeout(PATIENCE, child.wait_with_output()).await else {
+        bail!("{program} does not end within {} s; see whether somebody holds /run/xtables.lock", PATIENCE.as_secs());
+    };
+    let output = output.with_context(|| format!("{program} was lost"))?;
     if !output.status.success() {
         bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    written.with_context(|| format!("{program} does not listen"))
+    Ok(output)
 }

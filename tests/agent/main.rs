@@ -116,6 +116,49 @@ fn a_restart_changes_nothing_and_cuts_no_connection() {
     world.wait("what comes later is served", || ask_tcp(&world.outside, node_port(&other)).is_ok());
 }
 
+#[test]
+fn what_changes_under_the_agent_is_taken_over_without_a_restart() {
+    let Some(world) = World::new() else { return };
+    let write = |lines: &str| {
+        let head =
+            "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclusterCIDR: 10.244.0.0/16";
+        std::fs::write("/tmp/config.new", format!("{head}\n{lines}\n")).unwrap();
+        std::fs::rename("/tmp/config.new", "/tmp/config.yaml").unwrap();
+    };
+    write("metricsBindAddress: 127.0.0.1:10249");
+    world.create("v1", "nodes", "", json!({ "metadata": { "name": NODE }, "spec": { "podCIDR": "10.244.1.0/24" } }));
+    world.addresses(&[NODE_ADDRESS]);
+    let _agent = world.start_agent_with(&["--config", "/tmp/config.yaml"]);
+    let _pod = listen(&world, 1);
+    let service = world.service("web", json!({}));
+    world.slice("web", &[(PODS[1], NODE)]);
+    let vip = cluster_ip(&service);
+    world.wait("a Pod reaches the Service", || ask_tcp(&world.pods[0], vip).is_ok());
+    let mut held = world.pods[0].run(move || TcpStream::connect(vip)).unwrap().unwrap();
+    held.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut lines = BufReader::new(held.try_clone().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let answers = |port: u16| {
+        world.http(&world.node, &format!("127.0.0.1:{port}"), "/metrics").is_some_and(|(status, _)| status == 200)
+    };
+    assert!(answers(10249));
+
+    write("metricsBindAddress: 127.0.0.1:20249");
+    world.wait("the file is read again", || answers(20249));
+    assert!(!answers(10249), "nothing of the former life stays");
+
+    let tables = || world.node.run(|| nft::Socket::in_current_netns().unwrap().tables().unwrap().len()).unwrap();
+    assert_eq!(tables(), 1);
+    world.addresses(&[NODE_ADDRESS, "2001:db8::10"]);
+    world.wait("the other family is served too", || tables() == 2 && answers(20249));
+    assert!(ask_tcp(&world.pods[0], vip).is_ok());
+    held.write_all(b"still there\n").unwrap();
+    line.clear();
+    lines.read_line(&mut line).unwrap();
+    assert_eq!(line, "still there\n", "no connection was cut");
+}
+
 /// Whether the agent has told the kernel of everything once: its metrics say so.
 fn synced(world: &World) -> bool {
     let Some((200, text)) = world.http(&world.node, "127.0.0.1:10249", "/metrics") else { return false };

@@ -168,7 +168,12 @@ impl World {
     /// Makes the node's object, as a kubelet would.
     pub fn register(&self) {
         self.create("v1", "nodes", "", json!({ "metadata": { "name": NODE }, "spec": { "podCIDR": "10.244.1.0/24" } }));
-        let addresses = [NODE_ADDRESS, "2001:db8::10"].map(|a| json!({ "type": "InternalIP", "address": a }));
+        self.addresses(&[NODE_ADDRESS, "2001:db8::10"]);
+    }
+
+    /// Says which addresses the node has.
+    pub fn addresses(&self, addresses: &[&str]) {
+        let addresses: Vec<Value> = addresses.iter().map(|a| json!({ "type": "InternalIP", "address": a })).collect();
         let status = json!({ "status": { "addresses": addresses } });
         let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.client.clone());
         let (params, patch) = (PatchParams::default(), Patch::Merge(&status));
@@ -177,8 +182,13 @@ impl World {
 
     /// Starts the agent on the node.
     pub fn start_agent(&self) -> Process {
+        self.start_agent_with(&[])
+    }
+
+    /// Starts the agent on the node, with more arguments.
+    pub fn start_agent_with(&self, arguments: &[&str]) -> Process {
         let mut command = self.node.command(env!("CARGO_BIN_EXE_portolan"));
-        command.args(["agent", "--kubeconfig", KUBECONFIG, "--node-name", NODE]);
+        command.args(["agent", "--kubeconfig", KUBECONFIG, "--node-name", NODE]).args(arguments);
         Process::start(command)
     }
 

@@ -24,6 +24,7 @@ mod surroundings;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dataplane::backend::nftables;
 use dataplane::{Dataplane, model};
@@ -70,14 +71,36 @@ pub enum ProxyError {
     Ended(&'static str),
 }
 
-/// Keeps the rules of a node true until told to stop. What it put into the kernel stays.
+/// How long the parts may take to end when they are told to.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// Keeps the rules of a node true until told to stop, or until the node has addresses of other families than it had at
+/// the start: whoever started it then starts it again. What it put into the kernel stays.
 ///
 /// # Errors
 /// When it cannot start, or a part of it dies.
 pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Result<(), ProxyError> {
+    let mut parts = JoinSet::new();
+    let stop = stop.child_token();
+    let ended = start_and_wait(&mut parts, config, client, stop.clone()).await;
+    stop.cancel();
+    // Until the last of them has ended, what it listens on is taken.
+    let all = async { while parts.join_next().await.is_some() {} };
+    if tokio::time::timeout(ENDING, all).await.is_err() {
+        tracing::warn!("a part does not end in time, and is dropped");
+        parts.shutdown().await;
+    }
+    ended
+}
+
+async fn start_and_wait(
+    parts: &mut JoinSet<&'static str>,
+    config: Config,
+    client: Client,
+    stop: CancellationToken,
+) -> Result<(), ProxyError> {
     let (health, counters) = (Arc::new(Health::default()), Arc::new(Counters::default()));
     let (metrics, (asker, asked)) = (Metrics::new(counters.clone()), services::questions());
-    let mut parts = JoinSet::new();
     config.oom_score_adj.inspect(|score| process::set_oom_score_adj(*score));
     // First: whoever watches over the agent asks while it waits for the API.
     let servers = [
@@ -104,7 +127,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let Some(first_ranges) = known(&mut ranges, &stop).await else { return Ok(()) };
     let node = surroundings::model_node(&config, &first, &first_ranges);
     let shared = Shared { health, metrics, counters, asked, changes };
-    program(&mut parts, config, client, (own, ranges), node, shared, &stop)?;
+    program(parts, config, client, (own, ranges), node, shared, &stop)?;
     tokio::select! {
         () = stop.cancelled() => Ok(()),
         Some(ended) = parts.join_next() => match ended {

@@ -83,7 +83,8 @@ pub(super) fn node_port_addresses(node: watch::Receiver<model::Node>) -> Address
     })
 }
 
-/// Tells the data plane when the node or the ranges change.
+/// Tells the data plane when the node or the ranges change. When the node has addresses of another family, which would be
+/// another table, everything is told to stop.
 pub(super) async fn keep(
     config: Config,
     mut own: watch::Receiver<Option<OwnNode>>,
@@ -97,6 +98,13 @@ pub(super) async fn keep(
             _ => None,
         };
         if let Some(now) = now {
+            let had = families(&tell.borrow().addresses);
+            let has = families(&now.addresses);
+            if had != has {
+                tracing::info!(?had, ?has, "the node has addresses of other families: beginning anew");
+                stop.cancel();
+                return;
+            }
             tell.send_if_modified(|held| {
                 let changed = *held != now;
                 *held = now;
