@@ -5,9 +5,13 @@ mod cleanup;
 mod config_file;
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use dns::config::{Cluster, Config};
+use dns::IndexOptions;
+use dns::forward::Settings;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use node::proxy;
 use node::proxy::options::Options;
@@ -15,7 +19,7 @@ use node::proxy::options::Options;
 use crate::cli::Agent;
 use crate::ends::Ends;
 use crate::refusal::{Refusal, one_line};
-use crate::{node_command, preflight};
+use crate::{node_command, preflight, server};
 use config_file::ConfigFile;
 
 /// Keeps this machine's rules true until it is told to end. The rules stay. When the configuration file or the node's
@@ -26,7 +30,7 @@ use config_file::ConfigFile;
 pub async fn run(args: Agent) -> Result<()> {
     if args.cleanup || args.cleanup_kube_proxy {
         preflight::has_nf_tables()?;
-        return if args.cleanup { cleanup::own() } else { cleanup::kube_proxy().await };
+        return if args.cleanup { cleanup::own().and(forget_dns().await) } else { cleanup::kube_proxy().await };
     }
     let ends = Ends::listen()?;
     let mut file = args.config.as_deref().map(ConfigFile::read).transpose()?;
@@ -41,7 +45,9 @@ pub async fn run(args: Agent) -> Result<()> {
         let client = client(options.kubeconfig.as_deref().map(|path| (said, path))).await?;
         let node_name = node_command::name_or_hostname(options.node_name.clone(), "--node-name")?;
         let stop = ends.token().child_token();
-        let running = proxy::run(options.settle(node_name), client, stop.clone());
+        let mut config = options.settle(node_name);
+        config.dns = args.dns.then(|| node_dns(&args));
+        let running = proxy::run(config, client, stop.clone());
         tokio::pin!(running);
         let ended = tokio::select! {
             ended = &mut running => ended,
@@ -63,6 +69,26 @@ async fn changed(file: &mut Option<ConfigFile>) {
     match file {
         Some(file) => file.changed().await,
         None => pending().await,
+    }
+}
+
+/// Takes away what `--dns` may have left: an address of the loopback interface, and rules.
+async fn forget_dns() -> Result<()> {
+    let (connection, handle, _) = rtnetlink::new_connection().context("no netlink socket")?;
+    tokio::spawn(connection);
+    node::node_local_dns::forget(&handle).await.context("what DNS left behind cannot be removed")
+}
+
+/// How DNS is answered on the node.
+fn node_dns(args: &Agent) -> Config {
+    let default = Config::default();
+    let upstreams = if args.upstream_dns.is_empty() { server::machine_resolvers() } else { args.upstream_dns.clone() };
+    let index = IndexOptions { zones: vec![args.cluster_domain.clone()], ..IndexOptions::default() };
+    Config {
+        cluster: Some(Cluster { index, ..Cluster::default() }),
+        forward: (!upstreams.is_empty()).then(|| Settings::to(upstreams)),
+        clients: default.clients.map(|private| private.into_iter().chain(args.dns_client.iter().copied()).collect()),
+        ..Config::default()
     }
 }
 

@@ -12,7 +12,7 @@ use node::proxy::options::{self, Bind, ConntrackOptions, LocalMode, Options};
 /// `portolan agent`
 #[derive(Debug, Clone, Default, Args)]
 #[command(
-    after_help = "Services become rules of this machine's kernel (nftables). Pods, DNS and load balancers stay whose they are. When the\n\
+    after_help = "Services become rules of this machine's kernel (nftables). Pods, load balancers and, without --dns, DNS stay whose they are. When the\n\
                   agent ends, the rules stay: connections go on.\n\
                   \n\
                   What is said in three places: a flag wins over the file of --config, and the file over the defaults.\n\
@@ -112,6 +112,20 @@ pub struct Agent {
     /// How willingly the kernel kills the agent when memory is short: -1000 to 1000. Default: -999
     #[arg(long, value_name = "SCORE", value_parser = parse_oom_score_adj, allow_negative_numbers = true, help_heading = "The machine")]
     pub oom_score_adj: Option<i32>,
+    /// Answer DNS too: at the cluster's DNS address (that of the Service kube-system/kube-dns), on this node and without
+    /// conntrack, for Pods and for the node itself. While it cannot, that Service's endpoints are asked.
+    #[arg(long, help_heading = "DNS")]
+    pub dns: bool,
+    /// The cluster's domain.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", requires = "dns", help_heading = "DNS")]
+    pub cluster_domain: String,
+    /// Where other names are asked for. May be repeated. Default: the name servers of /etc/resolv.conf
+    #[arg(long, value_name = "IP[:PORT]", value_parser = super::parse_upstream, requires = "dns", help_heading = "DNS")]
+    pub upstream_dns: Vec<SocketAddr>,
+    /// Whose questions are answered, beside private, link-local and loopback addresses. May be repeated.
+    #[arg(long, value_name = "CIDR", value_parser = super::dns::parse_network, requires = "dns", help_heading = "DNS")]
+    pub dns_client: Vec<IpNet>,
+
     /// kube-proxy's mode. It is nftables here, whatever is said.
     #[arg(long, value_name = "MODE", hide = true)]
     pub proxy_mode: Option<String>,

@@ -125,7 +125,7 @@ impl From<Reverse> for Fallthrough {
     }
 }
 
-fn parse_network(text: &str) -> Result<IpNet, String> {
+pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address));
     text.parse().ok().or_else(address).ok_or_else(|| "give a range, such as 10.0.0.0/8".to_owned())
 }

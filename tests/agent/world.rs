@@ -25,13 +25,15 @@ pub const NODE: &str = "node-1";
 pub const NODE_ADDRESS: &str = "192.0.2.10";
 /// Of two Pods; each is behind a link of its own.
 pub const PODS: [&str; 2] = ["10.244.1.2", "10.244.1.6"];
-const KUBECONFIG: &str = "/var/lib/server/kubeconfig";
+/// The administrator's.
+pub const KUBECONFIG: &str = "/var/lib/server/kubeconfig";
 
 /// A process that is ended when the value is dropped.
 pub struct Process(Child);
 
 impl Process {
-    fn start(mut command: Command) -> Self {
+    /// Starts it.
+    pub fn start(mut command: Command) -> Self {
         Self(command.stdin(Stdio::null()).env_remove("PORTOLAN_LOG").spawn().unwrap())
     }
 
@@ -185,17 +187,10 @@ impl World {
         self.start_agent_with(&[])
     }
 
-    /// Starts the agent on the node, with more arguments.
-    pub fn start_agent_with(&self, arguments: &[&str]) -> Process {
+    /// Starts the agent on the node, with further flags.
+    pub fn start_agent_with(&self, flags: &[&str]) -> Process {
         let mut command = self.node.command(env!("CARGO_BIN_EXE_portolan"));
-        command.args(["agent", "--kubeconfig", KUBECONFIG, "--node-name", NODE]).args(arguments);
-        Process::start(command)
-    }
-
-    /// Starts DNS on the node.
-    pub fn start_dns(&self, arguments: &[&str]) -> Process {
-        let mut command = self.node.command(env!("CARGO_BIN_EXE_portolan"));
-        command.args(["dns", "--kubeconfig", KUBECONFIG]).args(arguments);
+        command.args(["agent", "--kubeconfig", KUBECONFIG, "--node-name", NODE]).args(flags);
         Process::start(command)
     }
 
@@ -248,13 +243,6 @@ impl World {
         self.runtime.block_on(objects.patch(name, &params, &patch)).unwrap();
     }
 
-    /// Changes an object's status by a merge patch.
-    pub fn patch_status(&self, version: &str, plural: &str, namespace: &str, name: &str, patch: &Value) {
-        let objects = self.objects(version, plural, namespace);
-        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-        self.runtime.block_on(objects.patch_status(name, &params, &patch)).unwrap();
-    }
-
     /// Deletes an object.
     pub fn delete(&self, version: &str, plural: &str, namespace: &str, name: &str) {
         let objects = self.objects(version, plural, namespace);
@@ -269,7 +257,8 @@ impl World {
         all.filter(|event| event["involvedObject"]["name"] == name).collect()
     }
 
-    fn objects(&self, version: &str, plural: &str, namespace: &str) -> Api<kube::api::DynamicObject> {
+    /// All objects of a kind, or those of a namespace.
+    pub fn objects(&self, version: &str, plural: &str, namespace: &str) -> Api<kube::api::DynamicObject> {
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         let resource = kube::api::ApiResource {
             group: group.to_owned(),

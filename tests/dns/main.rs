@@ -10,15 +10,20 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
-use serde_json::json;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
 use testbed::Namespace;
 
-use world::{PODS, World};
+use world::{KUBECONFIG, PODS, Process, World};
 
 const DNS: &str = "192.0.2.10:53";
 
 /// What a question asked from inside a namespace gets: the response code and the records' data; `None` for silence.
 fn ask(from: &Namespace, name: &str, kind: RecordType) -> Option<String> {
+    ask_at(DNS, from, name, kind)
+}
+
+fn ask_at(server: &str, from: &Namespace, name: &str, kind: RecordType) -> Option<String> {
     let mut question = Message::new(7, MessageType::Query, OpCode::Query);
     question.metadata.recursion_desired = true;
     question.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
@@ -26,7 +31,7 @@ fn ask(from: &Namespace, name: &str, kind: RecordType) -> Option<String> {
     let exchange = || -> std::io::Result<Message> {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-        socket.connect(DNS.parse::<SocketAddr>().unwrap())?;
+        socket.connect(server.parse::<SocketAddr>().unwrap())?;
         socket.send(&packet)?;
         let mut buffer = [0; 4096];
         let length = socket.recv(&mut buffer)?;
@@ -36,6 +41,20 @@ fn ask(from: &Namespace, name: &str, kind: RecordType) -> Option<String> {
     let code = format!("{:?}", answer.metadata.response_code).to_uppercase();
     let data: Vec<_> = answer.answers.iter().map(|record| record.data.to_string()).collect();
     Some([&[code], data.as_slice()].concat().join(" "))
+}
+
+/// Starts DNS on the node.
+fn start_dns(world: &World, flags: &[&str]) -> Process {
+    let mut command = world.node.command(env!("CARGO_BIN_EXE_portolan"));
+    command.args(["dns", "--kubeconfig", KUBECONFIG]).args(flags);
+    Process::start(command)
+}
+
+/// Changes the status of a Pod in the namespace `default`.
+fn patch_pod(world: &World, name: &str, status: &Value) {
+    let (params, patch) = (PatchParams::default(), json!({ "status": status }));
+    let pods = world.objects("v1", "pods", "default");
+    world.runtime.block_on(pods.patch_status(name, &params, &Patch::Merge(&patch))).unwrap();
 }
 
 fn metric(world: &World, name: &str) -> Option<String> {
@@ -53,7 +72,7 @@ fn names_are_answered_from_when_they_are_known_and_while_the_api_is_away() {
     let service = world.service("web", json!({}));
     let (web, address) = ("web.default.svc.cluster.local.", service["spec"]["clusterIP"].as_str().unwrap());
     world.stop_server();
-    let dns = world.start_dns(&["--no-upstream", "--reverse-range", "10.96.0.0/16"]);
+    let dns = start_dns(&world, &["--no-upstream", "--reverse-range", "10.96.0.0/16"]);
     let pod = &world.pods[0];
     world.wait("it says that it does not know", || ask(pod, web, RecordType::A).as_deref() == Some("SERVFAIL"));
     world.wait("it is healthy", || status(&world, 8080, "/health") == Some(200));
@@ -95,17 +114,49 @@ fn names_are_answered_from_when_they_are_known_and_while_the_api_is_away() {
 fn names_of_pods_are_verified() {
     let Some(world) = World::new() else { return };
     let flags = ["--pods", "verified", "--no-upstream", "--zone", "cluster.local", "--zone", "k8s.example.org"];
-    let dns = world.start_dns(&flags);
+    let dns = start_dns(&world, &flags);
     let name = "10-244-1-77.default.pod.k8s.example.org.";
     world.wait("names are known", || ask(&world.pods[0], name, RecordType::A).as_deref() == Some("NXDOMAIN"));
     let spec = json!({ "containers": [{ "name": "c", "image": "none" }], "nodeSelector": { "no": "where" } });
     world.create("v1", "pods", "default", json!({ "metadata": { "name": "p" }, "spec": spec }));
     let status =
         json!({ "status": { "phase": "Running", "podIP": "10.244.1.77", "podIPs": [{ "ip": "10.244.1.77" }] } });
-    world.patch_status("v1", "pods", "default", "p", &status);
+    patch_pod(&world, "p", &status);
     let known = || ask(&world.pods[0], name, RecordType::A);
     world.wait("the Pod has its name", || known().as_deref() == Some("NOERROR 10.244.1.77"));
-    world.patch_status("v1", "pods", "default", "p", &json!({ "status": { "phase": "Succeeded" } }));
+    patch_pod(&world, "p", &json!({ "phase": "Succeeded" }));
     world.wait("it has ended", || known().as_deref() == Some("NXDOMAIN"));
     dns.end();
+}
+
+/// The rules of the node that keep DNS there, and its loopback interface's addresses.
+fn left_behind(world: &World) -> Vec<String> {
+    let tables = || nft::Socket::in_current_netns().unwrap().tables().unwrap();
+    let tables = world.node.run(tables).unwrap().into_iter().map(|table| table.object.id.to_string());
+    tables.filter(|name| name.contains("dns")).collect()
+}
+
+#[test]
+fn an_agent_answers_at_the_clusters_address_and_gives_it_back() {
+    let Some(world) = World::new() else { return };
+    world.register();
+    let address = world.get("v1", "services", "kube-system", "kube-dns").unwrap()["spec"]["clusterIP"].clone();
+    let server = format!("{}:53", address.as_str().unwrap());
+    let service = world.service("web", json!({}));
+    let agent = world.start_agent_with(&["--dns", "--upstream-dns", "192.0.2.250"]);
+    let want = format!("NOERROR {}", service["spec"]["clusterIP"].as_str().unwrap());
+    let name = "web.default.svc.cluster.local.";
+    for from in [&world.pods[0], &world.node] {
+        world.wait("it answers", || ask_at(&server, from, name, RecordType::A).as_ref() == Some(&want));
+    }
+    world.wait("its rules are there", || left_behind(&world) == ["ip portolan-dns"]);
+    agent.kill();
+    world.wait("they go with it", || left_behind(&world).is_empty());
+    let agent = world.start_agent_with(&["--dns"]);
+    world.wait("it is back", || ask_at(&server, &world.pods[0], name, RecordType::A).as_ref() == Some(&want));
+    agent.end();
+    world.agent_succeeds(&["--cleanup"]);
+    let is_own = || UdpSocket::bind((address.as_str().unwrap(), 5353)).is_ok();
+    assert!(!world.node.run(is_own).unwrap(), "the address is the node's still");
+    assert!(left_behind(&world).is_empty());
 }

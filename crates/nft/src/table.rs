@@ -74,6 +74,9 @@ pub struct Table {
     pub id: TableId,
     /// A dormant table's base chains see no packets (`NFT_TABLE_F_DORMANT`).
     pub dormant: bool,
+    /// Only the socket that made it changes it, and it goes when that socket is closed, however its process ends
+    /// (`NFT_TABLE_F_OWNER`, Linux 5.12).
+    pub owned: bool,
     /// Shown by `nft list table`; at most 128 bytes.
     pub comment: Option<String>,
 }
@@ -81,15 +84,18 @@ pub struct Table {
 impl Table {
     /// A table that is awake and has no comment.
     pub fn new(id: TableId) -> Table {
-        Table { id, dormant: false, comment: None }
+        Table { id, dormant: false, owned: false, comment: None }
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "table {}", self.id)?;
-        if self.dormant {
-            f.write_str(" { flags dormant; }")?;
+        match (self.dormant, self.owned) {
+            (false, false) => {}
+            (true, false) => f.write_str(" { flags dormant; }")?,
+            (false, true) => f.write_str(" { flags owner; }")?,
+            (true, true) => f.write_str(" { flags dormant, owner; }")?,
         }
         match &self.comment {
             Some(comment) => write!(f, " comment {comment:?}"),

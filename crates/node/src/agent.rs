@@ -23,6 +23,7 @@ use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
 use crate::kubelet;
 use crate::neighbours::{self, Neighbours};
+use crate::node_local_dns::{self, ClusterDns, Followed};
 use crate::programmed::Progress;
 use crate::register::{self, Readiness};
 use crate::resolver;
@@ -79,7 +80,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     sysctls::set()?;
     let listener = kubelet::listen(&config).await?;
     let index = resolver::index(&config)?;
-    let dns = resolver::start(&config, index.clone())?;
+    let sources = resolver::sources(&config, index.clone())?;
+    let dns = resolver::start(&config, sources.clone())?;
     let routes = Routes::read(netlink()?).await.map_err(AgentError::Routes)?;
     let backend = nftables::Backend::new(dataplane::Config::default()).map_err(|e| AgentError::Dataplane(e.into()))?;
     let (tell_node, node) = watch::channel(model_node(&config, &Neighbours::default()));
@@ -91,9 +93,11 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let (tell_neighbours, neighbours) = watch::channel(Neighbours::default());
     let (tell_checks, checks) = watch::channel(Checks::new());
     let (tell_held, held) = watch::channel(None);
+    let (tell_dns, cluster_dns) = watch::channel(Followed::default());
     let (known, health) = (Arc::new(services::Known::default()), Arc::new(Health::default()));
     let listeners: Vec<Box<dyn Listener>> = vec![
         Box::new(Names(index)),
+        Box::new(ClusterDns::new(vec![config.address.into()], tell_dns)),
         Box::new(Balanced::new(tell_addresses)),
         Box::new(ForPods::new(known.clone(), config.name.clone())),
         Box::new(Pulse { health: health.clone(), families: vec![Family::V4] }),
@@ -107,6 +111,8 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     parts.spawn(named("Services", part));
     let part = neighbours::keep(client.clone(), config.name.clone(), routes, tell_neighbours, stop.clone());
     parts.spawn(named("routes", part));
+
+    parts.spawn(named("local DNS", node_local_dns::keep(sources, cluster_dns, netlink()?, stop.clone())));
 
     // The object first: without it there is neither a Pod range nor a lease that means anything.
     if !registered(&client, &config, &stop).await {

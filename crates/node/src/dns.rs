@@ -69,10 +69,8 @@ pub fn everywhere(port: u16) -> Vec<SocketAddr> {
 /// # Errors
 /// When it cannot start, or a part of it dies.
 pub async fn run(config: Config, client: Option<Client>, stop: CancellationToken) -> Result<(), DnsError> {
-    let index = config.cluster.as_ref().map(index).transpose()?;
-    let forwarder = config.forward.clone().map(Forwarder::new).transpose()?.map(Arc::new);
-    let (clients, transfer) = (config.clients.clone(), config.transfer.clone());
-    let sources = Sources { index: index.clone(), forwarder, clients, transfer, ..Sources::default() };
+    let sources = sources(&config)?;
+    let index = sources.index.clone();
     let server = Arc::new(Server::start_with(&config.server, sources)?);
     let contact = Arc::new(Contact::default());
     let status = Arc::new(Status::new(server.clone(), contact.clone()));
@@ -110,6 +108,17 @@ pub async fn run(config: Config, client: Option<Client>, stop: CancellationToken
         Err(_) if stop.is_cancelled() => Ok(()),
         ended => ended,
     }
+}
+
+/// What a configuration answers from: an index that knows nothing yet, and a forwarder.
+///
+/// # Errors
+/// A zone that is none, or upstream servers that cannot be any.
+pub fn sources(config: &Config) -> Result<Sources, DnsError> {
+    let index = config.cluster.as_ref().map(index).transpose()?;
+    let forwarder = config.forward.clone().map(Forwarder::new).transpose()?.map(Arc::new);
+    let (clients, transfer) = (config.clients.clone(), config.transfer.clone());
+    Ok(Sources { index, forwarder, clients, transfer, ..Sources::default() })
 }
 
 fn index(cluster: &dns::config::Cluster) -> Result<Arc<Index>, dns::IndexError> {

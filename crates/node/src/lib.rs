@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`agent`] puts it together. [`config`]; [`views`] (what is decoded of each object), `protobuf` (one of
 //! the formats that it is decoded from) and [`follow`] (changes of a kind); [`register`] and [`lease`] (the node's own object and its sign of life); [`neighbours`] and
-//! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`addresses`] and [`announce`];
+//! [`routes`] (other nodes and their Pods); [`services`] (into the kernel and into DNS), [`resolver`], [`node_local_dns`], [`addresses`] and [`announce`];
 //! [`programmed`] (what the kernel holds), [`health`] (is it in step) and [`health_check`] (for load balancers), both over [`http`];
 //! [`events`], [`machine`];
 //! [`pods_of_node`] and [`sources`]; [`kubelet`] (its own port), [`sysctls`]; [`connections`], what is done
@@ -33,6 +33,7 @@ pub mod lease;
 pub mod loopback;
 pub mod machine;
 pub mod neighbours;
+pub mod node_local_dns;
 pub mod pods_of_node;
 pub mod programmed;
 mod protobuf;

@@ -22,7 +22,7 @@ mod status;
 mod surroundings;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +45,9 @@ use crate::counters::Counters;
 use crate::events;
 use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
+use crate::node_local_dns::{self, ClusterDns, Followed};
 use crate::programmed::{self, Progress};
-use crate::services::{self, Asked, Changes, Listener, Outside};
+use crate::services::{self, Asked, Changes, Listener, Names, Outside};
 
 /// How many events may wait to be written.
 const UNTOLD: usize = 64;
@@ -57,6 +58,9 @@ pub enum ProxyError {
     /// The data plane cannot reach the kernel.
     #[error("the data plane cannot start")]
     Dataplane(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// DNS cannot be answered.
+    #[error("DNS cannot be answered")]
+    Dns(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A port is taken, and that was said to be fatal.
     #[error("{address} cannot be listened on")]
     Bind {
@@ -176,13 +180,17 @@ fn program(
     let (tell_checks, checks) = watch::channel(Checks::new());
     let (tell, told_events) = mpsc::channel(UNTOLD);
     let (tell_held, held) = watch::channel(None);
-    let listeners: Vec<Box<dyn Listener>> = vec![
+    let mut listeners: Vec<Box<dyn Listener>> = vec![
         Box::new(Pulse { health: health.clone(), families: families.clone() }),
         Box::new(Figures::new(metrics.clone(), families)),
         Box::new(HealthChecks::new(tell_checks)),
         Box::new(Beside { metrics, tell: tell.clone(), held: Arc::default() }),
         Box::new(Progress::new(tell_held)),
     ];
+    match &config.dns {
+        Some(dns) => local_dns(parts, dns, &node.borrow().addresses, &mut listeners, stop)?,
+        None => forget_local_dns()?,
+    }
     let (tell_programmed, programmed) = watch::channel(false);
     if let Some(chosen) = config.conntrack {
         parts.spawn(named("conntrack", conntrack::set(chosen, programmed, stop.clone())));
@@ -198,6 +206,37 @@ fn program(
     let outside = Outside { programmed: tell_programmed, asked, changes: Some(changes) };
     let part = services::keep(client, dataplane, listeners, connections, node, outside, stop.clone());
     parts.spawn(named("Services", part));
+    Ok(())
+}
+
+/// Takes away what an agent that did answer DNS left: nobody would keep it true.
+fn forget_local_dns() -> Result<(), ProxyError> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| ProxyError::Dns(Box::new(error)))?;
+    tokio::spawn(connection);
+    tokio::spawn(async move {
+        if let Err(error) = node_local_dns::forget(&handle).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "what an agent with --dns left behind cannot be removed");
+        }
+    });
+    Ok(())
+}
+
+/// Answers the cluster's DNS address on this node.
+fn local_dns(
+    parts: &mut JoinSet<&'static str>,
+    config: &dns::config::Config,
+    own: &[IpAddr],
+    listeners: &mut Vec<Box<dyn Listener>>,
+    stop: &CancellationToken,
+) -> Result<(), ProxyError> {
+    let sources = crate::dns::sources(config).map_err(|error| ProxyError::Dns(Box::new(error)))?;
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| ProxyError::Dns(Box::new(error)))?;
+    tokio::spawn(connection);
+    let (tell, cluster) = watch::channel(Followed::default());
+    listeners.push(Box::new(ClusterDns::new(own.to_vec(), tell)));
+    listeners.extend(sources.index.clone().map(|index| Box::new(Names(index)) as Box<dyn Listener>));
+    parts.spawn(named("local DNS", node_local_dns::keep(sources, cluster, handle, stop.clone())));
     Ok(())
 }
 

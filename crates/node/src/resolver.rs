@@ -1,29 +1,41 @@
 //! This node answers DNS: the Service `kube-system/kube-dns` has every node that is ready as an endpoint, with a hint for
 //! itself, so that its Pods' questions stay on the node (KEP-3015).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use dns::{Forwarder, Index, IndexOptions, Server, forward};
+use dns::{Forwarder, Index, IndexOptions, Server, Sources, forward};
+use ipnet::IpNet;
 
 use crate::config::Config;
 
 /// The port of DNS.
 pub const DNS_PORT: u16 = 53;
 
-/// Starts to answer DNS at the node's address: cluster names from the index, all others from upstream servers.
+/// Starts to answer DNS at the node's address.
 ///
 /// # Errors
 /// When the port is in use, or an upstream server would be this node itself.
-pub fn start(config: &Config, index: Arc<Index>) -> Result<Server, ResolverError> {
+pub fn start(config: &Config, sources: Sources) -> Result<Server, ResolverError> {
     let listen = SocketAddr::new(config.address.into(), DNS_PORT);
+    let server = dns::Config { listen: vec![listen], ..dns::Config::default() };
+    Ok(Server::start_with(&server, sources)?)
+}
+
+/// What this node answers from: cluster names from the index, all others from upstream servers. Only private addresses,
+/// the node's own and its Pods' are answered.
+///
+/// # Errors
+/// Upstream servers that cannot be any.
+pub fn sources(config: &Config, index: Arc<Index>) -> Result<Sources, ResolverError> {
     let forwarder = if config.upstream_dns.is_empty() {
         None
     } else {
         Some(Arc::new(Forwarder::new(forward::Settings::to(config.upstream_dns.iter().copied()))?))
     };
-    let server = dns::Config { listen: vec![listen], ..dns::Config::default() };
-    Ok(Server::start(&server, Some(index), forwarder)?)
+    let mut clients = dns::config::private_clients();
+    clients.extend([IpNet::V4(config.pod_cidr), IpNet::from(IpAddr::V4(config.address))]);
+    Ok(Sources { index: Some(index), forwarder, clients: Some(clients), ..Sources::default() })
 }
 
 /// An index of the cluster's names that knows nothing yet.

@@ -18,10 +18,11 @@ use crate::wire::number::{self, LIST_ELEM};
 /// A table, and its handle.
 pub(crate) fn table(family: Family, a: Attributes<'_>) -> Result<(u64, Table), DecodeError> {
     let name = a.text(number::table::NAME).ok_or(DecodeError("table's name"))?;
-    let dormant = a.u32(number::table::FLAGS).is_some_and(|flags| flags & number::table::DORMANT != 0);
+    let flags = a.u32(number::table::FLAGS).unwrap_or(0);
+    let (dormant, owned) = (flags & number::table::DORMANT != 0, flags & number::table::OWNER != 0);
     let comment = a.find(number::table::USERDATA).and_then(|data| userdata::comment(data, userdata::COMMENT));
     let handle = a.u64(number::table::HANDLE).ok_or(DecodeError("table's handle"))?;
-    Ok((handle, Table { id: TableId::new(family, name), dormant, comment }))
+    Ok((handle, Table { id: TableId::new(family, name), dormant, owned, comment }))
 }
 
 /// A chain, and its handle.

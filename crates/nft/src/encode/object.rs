@@ -13,7 +13,9 @@ use crate::wire::number::{self, LIST_ELEM};
 
 pub(super) fn table(table: &Table, w: &mut Writer) {
     w.text(number::table::NAME, &table.id.name);
-    w.u32(number::table::FLAGS, if table.dormant { number::table::DORMANT } else { 0 });
+    let flag = |set: bool, number: u32| if set { number } else { 0 };
+    let flags = flag(table.dormant, number::table::DORMANT) | flag(table.owned, number::table::OWNER);
+    w.u32(number::table::FLAGS, flags);
     comment(number::table::USERDATA, table.comment.as_deref(), w);
 }
 

@@ -51,6 +51,8 @@ pub(crate) mod table {
     pub(crate) const USERDATA: u16 = 6;
     /// `NFT_TABLE_F_DORMANT`.
     pub(crate) const DORMANT: u32 = 1;
+    /// `NFT_TABLE_F_OWNER`.
+    pub(crate) const OWNER: u32 = 2;
 }
 
 /// `NFTA_CHAIN_*` and `NFTA_HOOK_*`.

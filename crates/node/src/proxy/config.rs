@@ -43,6 +43,9 @@ pub struct Config {
     pub oom_score_adj: Option<i32>,
     /// What conntrack is told; `None`: nothing.
     pub conntrack: Option<Conntrack>,
+    /// How DNS is answered at the cluster's DNS address; `None`: it is left to who does. Its addresses, ports and
+    /// lameduck mean nothing here.
+    pub dns: Option<dns::config::Config>,
 }
 
 impl Config {
@@ -64,6 +67,7 @@ impl Config {
             address: None,
             oom_score_adj: None,
             conntrack: None,
+            dns: None,
         }
     }
 }

@@ -159,6 +159,7 @@ impl Options {
             node_port_range: self.node_port_range.map_or(own.node_port_range, |(first, last)| first..=last),
             comments: self.comments.unwrap_or(own.comments),
             counters: self.counters.unwrap_or(own.counters),
+            dns: None,
             node_name: own.node_name,
         }
     }
