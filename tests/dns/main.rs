@@ -119,8 +119,7 @@ fn names_of_pods_are_verified() {
     world.wait("names are known", || ask(&world.pods[0], name, RecordType::A).as_deref() == Some("NXDOMAIN"));
     let spec = json!({ "containers": [{ "name": "c", "image": "none" }], "nodeSelector": { "no": "where" } });
     world.create("v1", "pods", "default", json!({ "metadata": { "name": "p" }, "spec": spec }));
-    let status =
-        json!({ "status": { "phase": "Running", "podIP": "10.244.1.77", "podIPs": [{ "ip": "10.244.1.77" }] } });
+    let status = json!({ "phase": "Running", "podIP": "10.244.1.77", "podIPs": [{ "ip": "10.244.1.77" }] });
     patch_pod(&world, "p", &status);
     let known = || ask(&world.pods[0], name, RecordType::A);
     world.wait("the Pod has its name", || known().as_deref() == Some("NOERROR 10.244.1.77"));

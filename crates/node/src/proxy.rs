@@ -121,7 +121,7 @@ async fn start_and_wait(
         }
     }
     // The lists take longest: they are read while the node is asked for.
-    let changes = Changes::follow(&client, false);
+    let changes = Changes::follow(&client, config.dns.is_some());
     let (tell_own, mut own) = watch::channel(None);
     let (tell_ranges, mut ranges) = watch::channel(None);
     let part = own_node::keep(client.clone(), config.node_name.clone(), health.clone(), tell_own, stop.clone());
