@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use dns::config::{Cluster, Config};
 use dns::IndexOptions;
+use dns::config::{Cluster, Config};
 use dns::forward::Settings;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use node::proxy;

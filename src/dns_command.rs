@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use dns::IndexOptions;
 use dns::config::{Cluster, Config};
 use dns::index::reverse_zones;
-use dns::IndexOptions;
 use node::proxy::options::Bind;
 
 use crate::ends::Ends;
