@@ -13,6 +13,7 @@
 //! 8. [`querylog`]: a line of JSON for questions and their answers.
 //! 9. [`server`]: UDP workers and TCP connections that carry questions to the index, the cache and the forwarder.
 //! 10. [`config`]: what all of this is told together; [`corefile`]: told by CoreDNS' configuration file.
+//! 11. [`service`]: what a Corefile asks for, made and kept over its changes.
 //!
 //! The index, the reader and the writer do no IO and allocate nothing for a question; hickory reads and writes the
 //! messages that come from upstream servers.
@@ -29,6 +30,7 @@ pub mod querylog;
 pub mod reply;
 pub mod rewrite;
 pub mod server;
+pub mod service;
 
 pub use forward::Forwarder;
 pub use index::{Index, IndexError, IndexOptions};

@@ -61,6 +61,17 @@ pub struct DurationCounts {
     pub seconds: f64,
 }
 
+impl DurationCounts {
+    /// Adds others.
+    pub(super) fn add(&mut self, others: &Self) {
+        for (have, more) in self.buckets.iter_mut().zip(others.buckets) {
+            *have += more;
+        }
+        self.count += others.count;
+        self.seconds += others.seconds;
+    }
+}
+
 /// What an upstream server was asked.
 #[derive(Debug, Default)]
 pub(super) struct UpstreamTally {

@@ -5,12 +5,13 @@
 //! copied behind any equal question), [`cache`] (those answers, bounded by their octets), `matching`, [`tls`], `stream`
 //! and `exchange` (one exchange with one server), `upstream` (a server that is probed when it was of no help), `way` (the
 //! servers for a zone, in their order), `loops` (whether a server sends our questions back), [`counts`],
-//! [`Forwarder`] (who waits for whom) and `chase` (an alias of the cluster's together with what its target stands for).
+//! [`exposition`] (under CoreDNS' names), [`Forwarder`] (who waits for whom) and `chase` (an alias of the cluster's together with what its target stands for).
 
 pub mod cache;
 mod chase;
 pub mod counts;
 mod exchange;
+pub mod exposition;
 mod forwarder;
 pub mod keep;
 mod loops;

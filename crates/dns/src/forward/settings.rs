@@ -15,7 +15,7 @@ pub const PORT: u16 = 53;
 pub const TLS_PORT: u16 = 853;
 
 /// How names outside the cluster are looked up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Who is asked for which names. The route whose zone has the most labels in common with a name is taken; names
     /// that no route holds are refused.
@@ -42,7 +42,7 @@ impl Settings {
 }
 
 /// Who is asked for the names of one zone, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The zone; the root stands for every name.
     pub zone: Name,

@@ -5,6 +5,7 @@ use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dns::forward::exposition;
 use dns::server::counters::{DURATIONS, Histogram, OCTETS};
 use dns::{Index, Server};
 
@@ -123,31 +124,24 @@ fn of_server(page: &mut Page, server: &Server) {
 }
 
 fn of_upstreams(page: &mut Page, server_label: &str, server: &Server) {
-    let counts = server.counts();
-    let Some(forwarder) = &server.sources().forwarder else { return };
-    let forwarded = forwarder.counts();
-    let labels = format!("server=\"{server_label}\",zones=\".\",view=\"\"");
-    for (name, help, value) in [
-        ("coredns_cache_requests_total", "Questions of the cache.", counts.cache_hits + counts.cache_misses),
-        ("coredns_cache_misses_total", "Questions that it could not answer.", counts.cache_misses),
-    ] {
-        page.head(name, "counter", help);
-        page.sample(name, &labels, value);
+    let sources = server.sources();
+    if let Some(forwarder) = &sources.forwarder {
+        exposition::write(forwarder, server_label, &mut page.text);
     }
-    let name = "coredns_cache_hits_total";
-    page.head(name, "counter", "Questions that it could answer.");
-    page.sample(name, &format!("{labels},type=\"success\""), counts.cache_hits);
-    let name = "coredns_cache_entries";
-    page.head(name, "gauge", "Answers in the cache.");
-    page.sample(name, &format!("{labels},type=\"success\""), forwarded.cache.entries);
-    let help = "Questions that were turned away because too many were under way.";
-    page.one("coredns_forward_max_concurrent_rejects_total", "counter", help, forwarded.refused);
-    for (name, help, value) in [
-        ("portolan_dns_upstream_questions_total", "Questions to upstream servers.", forwarded.asked),
-        ("portolan_dns_upstream_failures_total", "Those of them that came to nothing.", forwarded.failed),
-        ("portolan_dns_joined_total", "Questions that waited for an equal one.", forwarded.joined),
-    ] {
-        page.one(name, "counter", help, value);
+    if !sources.hosts.is_empty() {
+        page.head("coredns_hosts_entries", "gauge", "Names from hosts files and from lines beside them.");
+        for counts in sources.hosts.iter().map(|hosts| hosts.counts()) {
+            let file = counts.file.map(|file| file.display().to_string()).unwrap_or_default();
+            page.sample("coredns_hosts_entries", &format!("hostsfile={file:?}"), counts.entries);
+        }
+    }
+    if let Some(log) = &sources.log {
+        let counts = log.counts();
+        let name = "portolan_dns_query_log_lines_total";
+        page.head(name, "counter", "Lines of the query log, by what became of them.");
+        for (what, count) in [("written", counts.written), ("dropped", counts.dropped), ("failed", counts.failed)] {
+            page.sample(name, &format!("outcome=\"{what}\""), count);
+        }
     }
 }
 

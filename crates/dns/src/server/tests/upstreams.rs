@@ -285,3 +285,37 @@ fn capitals_of_an_answer_do_not_matter_and_an_id_does() {
         forwarding.server.shutdown().await;
     });
 }
+
+#[test]
+fn what_was_counted_is_told_under_corednss_names() {
+    inside("fwd-metrics", &[], || async {
+        let (bad, good) = (Upstream::start(Manner::Silence).await, Upstream::start(Manner::Knows(60)).await);
+        let forwarding = forwarding_server(&[bad.address, good.address], |_| {});
+        for name in [WWW, WWW, "second.example.com"] {
+            forwarding.told(name).await;
+        }
+        eventually("a probe has failed", || forwarding.forwarder.upstream_counts()[0].probes_failed > 0).await;
+        let mut page = String::new();
+        crate::forward::exposition::write(&forwarding.forwarder, "dns://:53", &mut page);
+        let good = good.address;
+        for want in [
+            "coredns_cache_entries{server=\"dns://:53\",type=\"success\",zones=\".\",view=\"\"} 2".to_owned(),
+            "coredns_cache_hits_total{server=\"dns://:53\",type=\"success\",zones=\".\",view=\"\"} 1".to_owned(),
+            "coredns_cache_misses_total{server=\"dns://:53\",zones=\".\",view=\"\"} 2".to_owned(),
+            "coredns_forward_max_concurrent_rejects_total 0".to_owned(),
+            format!(
+                "coredns_proxy_request_duration_seconds_count{{proxy_name=\"forward\",to=\"{good}\",rcode=\"NOERROR\"}} 2"
+            ),
+            format!("portolan_dns_upstream_failures_total{{to=\"{}\"}} 1", bad.address),
+        ] {
+            assert!(page.lines().any(|line| line == want), "{want}\n{page}");
+        }
+        let failures =
+            format!("coredns_proxy_healthcheck_failures_total{{proxy_name=\"forward\",to=\"{}\"}} ", bad.address);
+        assert!(page.lines().any(|line| line.starts_with(&failures) && !line.ends_with(" 0")), "{page}");
+        let families: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        let unique: std::collections::BTreeSet<_> = families.iter().collect();
+        assert_eq!(families.len(), unique.len(), "each name is told of once");
+        forwarding.server.shutdown().await;
+    });
+}
