@@ -47,6 +47,7 @@ pub async fn run(args: Agent) -> Result<()> {
         let stop = ends.token().child_token();
         let mut config = options.settle(node_name);
         config.dns = args.dns.then(|| node_dns(&args));
+        config.load_balancer = args.load_balancer;
         let running = proxy::run(config, client, stop.clone());
         tokio::pin!(running);
         let ended = tokio::select! {

@@ -2,9 +2,11 @@
 
 mod agent;
 mod dns;
+mod lb;
 
 pub use agent::Agent;
 pub use dns::Dns;
+pub use lb::{Lb, LbAction};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -42,10 +44,13 @@ pub enum Command {
     Node(Node),
     /// Take kube-proxy's place on a node of any Kubernetes cluster.
     Agent(Box<Agent>),
-    /// Say of each Service of any Kubernetes cluster whether every node's agent has programmed it.
+    /// Say of each Service of any Kubernetes cluster whether every node's agent has programmed it, and give addresses to
+    /// load balancers.
     Controller(Controller),
     /// Answer the DNS of any Kubernetes cluster, in CoreDNS' place.
     Dns(Box<Dns>),
+    /// Look at load balancers.
+    Lb(Lb),
     /// Load, list and remove the images that Pods run.
     Image(Image),
     /// End a node of a running cluster without a word, as a power cut would.
@@ -69,6 +74,10 @@ pub struct Controller {
     /// How to reach the API server, and as whom. Default: $KUBECONFIG, else the service account of the Pod that it runs in.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Pools of addresses for Services of type LoadBalancer, where the ConfigMap kube-system/portolan-load-balancer is not
+    /// there to say them: the same YAML.
+    #[arg(long, value_name = "FILE")]
+    pub load_balancer_config: Option<PathBuf>,
 }
 
 /// Ranges and addresses of a cluster.

@@ -16,6 +16,7 @@ pub mod ends;
 pub mod image;
 pub mod kubeconfig;
 pub mod layout;
+pub mod lb;
 pub mod manifest;
 pub mod memory;
 pub mod netns;
@@ -140,6 +141,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             Command::Agent(args) => agent::run(*args).await,
             Command::Controller(args) => controller::run(args).await,
             Command::Dns(args) => dns_command::run(*args).await,
+            Command::Lb(args) => lb::run(args).await,
             Command::Image(args) => image::run(args).await,
             Command::StopNode(args) => up::ask(&args, Request::StopNode { node: args.node.clone() }).await,
             Command::StartNode(args) => up::ask(&args, Request::StartNode { node: args.node.clone() }).await,

@@ -79,6 +79,11 @@ pub struct Agent {
     #[arg(long, value_name = "IP", value_parser = parse_ip, help_heading = "Traffic")]
     pub bind_address: Option<IpAddr>,
 
+    /// Announce the addresses of Services of type LoadBalancer on the node's network, by ARP and neighbour discovery, as
+    /// one of the nodes that do. Addresses are given by `portolan controller`.
+    #[arg(long, help_heading = "Traffic")]
+    pub load_balancer: bool,
+
     /// Write into the kernel whose each element is: `nft list table ip portolan` shows NAMESPACE/NAME:PORT. Costs the
     /// kernel the length of the text.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Seeing it")]

@@ -91,17 +91,25 @@ impl Caches {
         follow(&self.ip_addresses, client, claims, tasks, stop);
     }
 
-    /// Begins to watch what [`programmed`](crate::programmed) reads, and nothing else.
-    pub fn watch_programmed(&self, client: &Client, tasks: &TaskTracker, stop: &CancellationToken) {
+    /// Waits until what is watched for load balancers, beside what [`Caches::watch_beside`] watches for all, is complete.
+    pub async fn synced_load_balancers(&self) {
+        tokio::join!(self.namespaces.synced(), self.load_balancer_settings.synced(), self.ip_addresses.synced());
+    }
+
+    /// Begins to watch what [`programmed`](crate::programmed) and [`loadbalancer`](crate::loadbalancer) read, and
+    /// nothing else.
+    pub fn watch_beside(&self, client: &Client, tasks: &TaskTracker, stop: &CancellationToken) {
         let everything = watcher::Config::default();
         let leases = Api::namespaced(client.clone(), NODE_LEASES);
         tasks.spawn(reflect::run(leases, everything.clone(), self.leases.clone(), stop.clone()));
         follow(&self.nodes, client, everything.clone(), tasks, stop);
         follow(&self.services, client, everything.clone(), tasks, stop);
-        follow(&self.slices, client, everything, tasks, stop);
+        follow(&self.slices, client, everything.clone(), tasks, stop);
+        follow(&self.namespaces, client, everything, tasks, stop);
+        self.watch_load_balancers(client, tasks, stop);
     }
 
-    /// Waits until what [`Caches::watch_programmed`] watches is complete for the first time.
+    /// Waits until what [`programmed`](crate::programmed) reads is complete for the first time.
     pub async fn synced_programmed(&self) {
         tokio::join!(self.nodes.synced(), self.leases.synced(), self.services.synced(), self.slices.synced());
     }

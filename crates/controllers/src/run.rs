@@ -33,7 +33,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     let recorder = Recorder::start(writer.clone(), stop.clone());
     let context = Arc::new(Context { caches: Caches::default(), writer, recorder, config, stop: stop.clone() });
 
-    let controllers: [BoxFuture<'static, ()>; 15] = [
+    let controllers: [BoxFuture<'static, ()>; 16] = [
         endpointslice::start(context.clone()),
         replicaset::start(context.clone()),
         scheduler::start(context.clone()),
@@ -41,6 +41,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
         serviceaccount::start(context.clone()),
         rootca::start(context.clone()),
         loadbalancer::start(context.clone()),
+        loadbalancer::follow::start(context.clone()),
         nodeipam::start(context.clone()),
         nodelifecycle::start(context.clone()),
         podgc::start(context.clone()),
@@ -66,23 +67,32 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     Ok(())
 }
 
-/// Runs what a cluster that has Kubernetes' own controllers lacks ([`programmed`]), until `stop`. Two of these may run
-/// at a time.
-pub async fn run_beside(client: Client, stop: CancellationToken) {
+/// Runs what a cluster that has Kubernetes' own controllers lacks ([`programmed`] and [`loadbalancer`]), until `stop`. Two
+/// of these may run at a time.
+pub async fn run_beside(client: Client, config: Config, stop: CancellationToken) {
     let stop = stop.child_token();
     let _guard = stop.clone().drop_guard();
     let tasks = TaskTracker::new();
     let writer = Writer::new(client.clone());
     let recorder = Recorder::start(writer.clone(), stop.clone());
     let caches = Caches::default();
-    let context = Arc::new(Context { caches, writer, recorder, config: Config::default(), stop: stop.clone() });
+    let context = Arc::new(Context { caches, writer, recorder, config, stop: stop.clone() });
+    let balancers = [loadbalancer::start(context.clone()), loadbalancer::follow::start(context.clone())];
     let programmed = programmed::start(context.clone());
-    context.caches.watch_programmed(&client, &tasks, &stop);
+    context.caches.watch_beside(&client, &tasks, &stop);
     tokio::select! {
         () = stop.cancelled() => {}
         () = context.caches.synced_programmed() => {
             tasks.spawn(programmed);
-            stop.cancelled().await;
+            // Who may not read what only load balancers need still has the rest.
+            let begun = async {
+                context.caches.synced_load_balancers().await;
+                balancers.into_iter().for_each(|part| drop(tasks.spawn(part)));
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = begun => stop.cancelled().await,
+            }
         }
     }
     end(&tasks, &context).await;

@@ -57,6 +57,19 @@ impl Packet {
         }
     }
 
+    /// The question who has an address, of a machine that names none of its own (RFC 5227).
+    pub fn probe(target: Ipv4Addr, mac: Mac) -> Packet {
+        Packet {
+            destination: BROADCAST,
+            source: mac,
+            operation: Operation::Request,
+            sender_mac: mac,
+            sender: Ipv4Addr::UNSPECIFIED,
+            target_mac: [0; 6],
+            target,
+        }
+    }
+
     /// Tells everybody unasked that an address is at `mac`. Some listen only to requests, some only to replies, so both
     /// forms are sent. In both, sender and target are the same address; a reply counts as gratuitous for Linux only if
     /// its target's Ethernet address is the sender's too.

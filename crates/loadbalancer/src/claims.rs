@@ -1,10 +1,11 @@
 //! The addresses that a node announces, and when each is announced next. Pure: time is given.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::arp::{Mac, Operation, Packet};
+use crate::arp::Mac;
+use crate::packet::{self, Packet};
 
 /// Between an address' first announcements, which are for those that did not hear one: at 0, 0.1, 0.5, 1 and 2 s.
 const FIRST_GAPS: [Duration; 4] =
@@ -16,7 +17,7 @@ const GAP: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Claims {
     mac: Mac,
-    owned: BTreeMap<Ipv4Addr, Announcement>,
+    owned: BTreeMap<IpAddr, Announcement>,
 }
 
 /// When an address is announced next.
@@ -28,12 +29,12 @@ struct Announcement {
 }
 
 /// What a received packet means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// Somebody asks for an address that is ours: this is the answer.
-    Question(Packet),
+    /// Somebody asks for an address that is ours: this frame is the answer.
+    Question(Vec<u8>),
     /// Somebody else says to have an address that is ours; `first` since we took it.
-    Conflict { address: Ipv4Addr, mac: Mac, first: bool },
+    Conflict { address: IpAddr, mac: Mac, first: bool },
     /// None of our business.
     Other,
 }
@@ -45,7 +46,7 @@ impl Claims {
     }
 
     /// Takes an address: it is due at once. False: it was ours already.
-    pub(crate) fn take(&mut self, address: Ipv4Addr, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, address: IpAddr, now: Instant) -> bool {
         if self.owned.contains_key(&address) {
             return false;
         }
@@ -54,13 +55,13 @@ impl Claims {
     }
 
     /// Gives an address up. False: it was not ours.
-    pub(crate) fn release(&mut self, address: Ipv4Addr) -> bool {
+    pub(crate) fn release(&mut self, address: IpAddr) -> bool {
         self.owned.remove(&address).is_some()
     }
 
     /// Takes and gives up so that exactly these are ours; what was taken, what was given up.
-    pub(crate) fn set(&mut self, wanted: &BTreeSet<Ipv4Addr>, now: Instant) -> (Vec<Ipv4Addr>, Vec<Ipv4Addr>) {
-        let gone: Vec<Ipv4Addr> = self.owned.keys().filter(|address| !wanted.contains(address)).copied().collect();
+    pub(crate) fn set(&mut self, wanted: &BTreeSet<IpAddr>, now: Instant) -> (Vec<IpAddr>, Vec<IpAddr>) {
+        let gone: Vec<IpAddr> = self.owned.keys().filter(|address| !wanted.contains(address)).copied().collect();
         for address in &gone {
             self.release(*address);
         }
@@ -68,7 +69,7 @@ impl Claims {
     }
 
     /// All addresses that are ours.
-    pub(crate) fn addresses(&self) -> BTreeSet<Ipv4Addr> {
+    pub(crate) fn addresses(&self) -> BTreeSet<IpAddr> {
         self.owned.keys().copied().collect()
     }
 
@@ -77,9 +78,9 @@ impl Claims {
         self.owned.values().map(|announcement| announcement.due).min()
     }
 
-    /// What is to be sent by now: both forms for each address that is due. Each is then due again later.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<Packet> {
-        let mut packets = Vec::new();
+    /// What is to be sent by now: all forms for each address that is due. Each is then due again later.
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Vec<Vec<u8>>> {
+        let mut frames = Vec::new();
         for (address, announcement) in &mut self.owned {
             if announcement.due > now {
                 continue;
@@ -87,30 +88,30 @@ impl Claims {
             let gap = FIRST_GAPS.get(announcement.done).copied().unwrap_or(GAP);
             announcement.done += 1;
             announcement.due = now + gap;
-            packets.extend([Operation::Request, Operation::Reply].map(|o| Packet::gratuitous(o, *address, self.mac)));
+            frames.push(packet::announcement(*address, self.mac));
         }
-        packets
+        frames
     }
 
     /// What a received packet means. A conflict makes the address due at once, once every announcement: two nodes that
     /// both think to own it do not shout at each other without end.
     pub(crate) fn hear(&mut self, packet: &Packet, now: Instant) -> Heard {
-        if packet.sender_mac == self.mac {
+        if packet.mac() == self.mac {
             return Heard::Other;
         }
-        if let Some(announcement) = self.owned.get_mut(&packet.sender) {
+        if let Some(address) = packet.claimed()
+            && let Some(announcement) = self.owned.get_mut(&address)
+        {
             let first = !announcement.contested;
             if first {
                 announcement.contested = true;
                 announcement.due = now;
             }
-            return Heard::Conflict { address: packet.sender, mac: packet.sender_mac, first };
+            return Heard::Conflict { address, mac: packet.mac(), first };
         }
-        let is_ours = self.owned.contains_key(&packet.target);
-        if packet.operation == Operation::Request && is_ours {
-            return Heard::Question(Packet::reply_to(packet, self.mac));
-        }
-        Heard::Other
+        let is_ours = packet.asked().is_some_and(|address| self.owned.contains_key(&address));
+        let answer = if is_ours { packet.answer(self.mac) } else { None };
+        answer.map_or(Heard::Other, Heard::Question)
     }
 }
 

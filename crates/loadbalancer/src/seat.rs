@@ -165,6 +165,8 @@ pub struct Seat {
     claims: BTreeMap<String, Claims>,
     balanced: Vec<Claim>,
     held: BTreeSet<IpAddr>,
+    /// What is to stand in the own claims.
+    target: BTreeSet<IpAddr>,
     tried: Tried,
     /// When each kind of write may be tried next; the own life's and claims' under the own name.
     life_due: Moment,
@@ -186,6 +188,7 @@ impl Seat {
             claims: BTreeMap::new(),
             balanced: Vec::new(),
             held: BTreeSet::new(),
+            target: BTreeSet::new(),
             tried: Tried::default(),
             life_due: Moment::default(),
             claims_due: Moment::default(),
@@ -219,6 +222,8 @@ impl Seat {
                 records.into_iter().for_each(|record| self.put(record, now));
                 self.synced = true;
             }
+            // A renewal changes nothing but the time.
+            Seen::One(Record::Life(life)) if self.is_renewal(&life) => return self.put(Record::Life(life), now),
             Seen::One(record) => self.put(record, now),
             Seen::Gone(Kind::Life, node) => {
                 self.lives.remove(&node);
@@ -287,6 +292,7 @@ impl Seat {
         });
         let open = now < epoch.renewed.plus(self.lease);
         let claims = (open && self.claims_differ()).then_some(self.claims_due);
+        let overdue = overdue.filter(|_| open);
         overdue.chain([self.life_due]).chain(claims).min().map(|due| due.max(now))
     }
 
@@ -298,6 +304,11 @@ impl Seat {
     /// Until when the fence is open; `None`: it is closed.
     pub fn fence(&self) -> Option<Moment> {
         self.epoch.as_ref().map(|epoch| epoch.renewed.plus(self.lease))
+    }
+
+    /// The own epoch; `None`: this node does not announce.
+    pub fn epoch(&self) -> Option<&str> {
+        self.epoch.as_ref().map(|epoch| epoch.name.as_str())
     }
 
     /// The nodes that announce, this one among them.
@@ -328,6 +339,10 @@ impl Seat {
                 self.claims.insert(claims.node.clone(), claims);
             }
         }
+    }
+
+    fn is_renewal(&self, life: &Life) -> bool {
+        self.lives.get(&life.node).is_some_and(|(held, _)| held.epoch == life.epoch)
     }
 
     fn is_alive(&self, claims: &Claims) -> bool {
@@ -381,6 +396,7 @@ impl Seat {
             }
         }
         self.held = held;
+        self.target = self.target();
     }
 
     fn own_claims(&self) -> Option<&Claims> {
@@ -403,10 +419,9 @@ impl Seat {
     }
 
     fn claims_differ(&self) -> bool {
-        let target = self.target();
         match self.own_claims() {
-            Some(claims) => self.tried.common.is_some() || claims.addresses != target,
-            None => !target.is_empty(),
+            Some(claims) => self.tried.common.is_some() || claims.addresses != self.target,
+            None => !self.target.is_empty(),
         }
     }
 
@@ -448,7 +463,7 @@ impl Seat {
         if self.fence().is_none_or(|until| now >= until) {
             return None;
         }
-        let addresses = self.target();
+        let addresses = self.target.clone();
         let common = self.tried.common.take();
         self.tried = Tried {
             sequence: self.tried.sequence + 1,
@@ -461,7 +476,8 @@ impl Seat {
     }
 
     fn fence_writes(&mut self, now: Moment) -> Vec<Write> {
-        if self.epoch.is_none() {
+        // Who was stopped or cut off itself knows nothing of others' silence.
+        if self.fence().is_none_or(|until| now >= until) {
             return Vec::new();
         }
         let overdue = |(life, since): &(&Life, Moment)| {

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a test's helper fails the test")]
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use loadbalancer::arp::{BROADCAST, FRAME, Operation, Packet};
+use loadbalancer::fence::{Fence, Moment};
 use loadbalancer::{AnnounceError, Announcer, Interface};
 use testbed::{Lab, Namespace, TcpServer, ask_tcp, skip_unless_root, wait_until};
 use tokio::runtime::Runtime;
@@ -46,7 +48,7 @@ impl World {
     fn announcer(&self, node: usize) -> Announcer {
         let start = || {
             let _runtime = self.runtime.enter();
-            Announcer::start(Interface::by_name("eth0").unwrap()).unwrap()
+            Announcer::start(Interface::by_name("eth0").unwrap(), Arc::new(Fence::none())).unwrap()
         };
         self.nodes[node].run(start).unwrap()
     }
@@ -111,21 +113,21 @@ fn a_client_finds_the_address_and_follows_it_to_the_next_node() {
     let (a, b) = (world.announcer(0), world.announcer(1));
     assert!(ask_tcp(&world.client, SocketAddr::new(ADDRESS.into(), 80)).is_err(), "nobody announces it");
 
-    a.take(ADDRESS);
+    a.take(ADDRESS.into());
     assert_eq!(world.answered_by(), "a");
     assert_eq!(world.client.neighbour(ADDRESS).unwrap(), Some(world.mac(0)));
     wait_until(SOON, "repeated announcements", || a.counters().announcements >= 3).unwrap();
 
     // The client asks nothing meanwhile: that b's address is known now is b's announcement.
-    a.release(ADDRESS);
-    b.take(ADDRESS);
+    a.release(ADDRESS.into());
+    b.take(ADDRESS.into());
     wait_until(SOON, "the neighbour's new Ethernet address", || {
         world.client.neighbour(ADDRESS).unwrap() == Some(world.mac(1))
     })
     .unwrap();
     assert_eq!(world.answered_by(), "b");
     assert_eq!(a.addresses(), BTreeSet::new());
-    assert_eq!(b.addresses(), BTreeSet::from([ADDRESS]));
+    assert_eq!(b.addresses(), BTreeSet::from([ADDRESS.into()]));
 }
 
 #[test]
@@ -135,11 +137,11 @@ fn what_was_released_is_not_answered_for_and_other_addresses_never_were() {
     }
     let world = world(&Lab::new("release"));
     let a = world.announcer(0);
-    a.set(&BTreeSet::from([ADDRESS, OTHER]));
+    a.set(&BTreeSet::from([ADDRESS, OTHER].map(IpAddr::from)));
     let ask = |target| world.question(target);
     world.send(&[&ask(ADDRESS), &ask(Ipv4Addr::new(10, 0, 0, 202)), &ask(OTHER)]);
     wait_until(SOON, "two answers", || a.counters().answers == 2).unwrap();
-    a.release(ADDRESS);
+    a.release(ADDRESS.into());
     // Frames are read in order: when the last is answered, the first was heard and not answered.
     world.send(&[&ask(ADDRESS), &ask(OTHER)]);
     wait_until(SOON, "one more answer", || a.counters().answers == 3).unwrap();
@@ -159,7 +161,7 @@ fn malformed_frames_are_counted_and_nothing_else_happens() {
     }
     let world = world(&Lab::new("malformed"));
     let a = world.announcer(0);
-    a.take(ADDRESS);
+    a.take(ADDRESS.into());
     let good = world.question(ADDRESS);
     let mut from_group = good;
     from_group[22] |= 1;
@@ -183,8 +185,8 @@ fn another_owner_is_noticed() {
     }
     let world = world(&Lab::new("conflict"));
     let (a, b) = (world.announcer(0), world.announcer(1));
-    a.take(ADDRESS);
-    b.take(ADDRESS);
+    a.take(ADDRESS.into());
+    b.take(ADDRESS.into());
     wait_until(SOON, "a hears b", || a.counters().conflicts > 0).unwrap();
     wait_until(SOON, "b hears a", || b.counters().conflicts > 0).unwrap();
 }
@@ -196,7 +198,7 @@ fn an_interface_that_goes_down_and_comes_back_is_announced_on_again() {
     }
     let world = world(&Lab::new("down"));
     let a = world.announcer(0);
-    a.take(ADDRESS);
+    a.take(ADDRESS.into());
     assert_eq!(world.answered_by(), "a");
     world.nodes[0].set_down("eth0").unwrap();
     wait_until(SOON, "a failure", || a.counters().errors > 0).unwrap();
@@ -231,4 +233,62 @@ fn a_missing_interface_is_named() {
     let error = Interface::by_name("no-such-link").unwrap_err();
     assert!(matches!(error, AnnounceError::NoInterface(_)));
     assert_eq!(error.to_string(), "there is no Ethernet interface no-such-link");
+}
+
+#[test]
+fn ipv6_is_found_and_followed_as_ipv4_is() {
+    if skip_unless_root().is_some() {
+        return;
+    }
+    let world = world(&Lab::new("six"));
+    let address: Ipv6Addr = "fd00::c8".parse().unwrap();
+    let mut servers = Vec::new();
+    world.client.add_address("eth0", "fd00::1/64".parse().unwrap()).unwrap();
+    for (name, node) in ["a", "b"].into_iter().zip(&world.nodes) {
+        // The kernel does not answer for what is on the loopback.
+        node.add_address("eth0", format!("fd00::{name}/64").parse().unwrap()).unwrap();
+        node.add_address("lo", format!("{address}/128").parse().unwrap()).unwrap();
+        servers.push(TcpServer::start(node, SocketAddr::new(address.into(), 80), name).unwrap());
+    }
+    let (a, b) = (world.announcer(0), world.announcer(1));
+    let ask = || ask_tcp(&world.client, SocketAddr::new(address.into(), 80));
+    assert!(ask().is_err(), "nobody announces it");
+    a.take(address.into());
+    let answered = |by: &'static str| wait_until(SOON, by, || ask().is_ok_and(|answer| answer.name == by)).unwrap();
+    answered("a");
+    // Another node sees that it is answered for, and by whom.
+    b.watch(&BTreeSet::from([address.into(), ADDRESS.into()]));
+    wait_until(SOON, "b sees a", || b.observed().get(&IpAddr::from(address)) == Some(&world.mac(0))).unwrap();
+    assert!(a.counters().answers > 0, "b has asked");
+    assert_eq!(b.observed().len(), 1, "nobody answers for the other");
+    b.watch(&BTreeSet::new());
+
+    a.release(address.into());
+    b.take(address.into());
+    answered("b");
+}
+
+#[test]
+fn a_closed_fence_says_nothing_whatever_is_held() {
+    if skip_unless_root().is_some() {
+        return;
+    }
+    let world = world(&Lab::new("fence"));
+    let fence = Arc::new(Fence::default());
+    let start = || {
+        let _runtime = world.runtime.enter();
+        Announcer::start(Interface::by_name("eth0").unwrap(), Arc::clone(&fence)).unwrap()
+    };
+    let a = world.nodes[0].run(start).unwrap();
+    a.take(ADDRESS.into());
+    world.send(&[&world.question(ADDRESS)]);
+    wait_until(SOON, "a question that is not answered", || a.counters().fenced > 0).unwrap();
+    fence.set(Moment::now().plus(Duration::from_secs(3600)));
+    assert_eq!(world.answered_by(), "a");
+    fence.set(Moment::now());
+    let answers = a.counters().answers;
+    // A malformed frame behind the question shows that it was read.
+    world.send(&[&world.question(ADDRESS), &world.question(ADDRESS)[..30]]);
+    wait_until(SOON, "the malformed frame", || a.counters().malformed == 1).unwrap();
+    assert_eq!(a.counters().answers, answers);
 }

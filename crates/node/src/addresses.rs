@@ -4,7 +4,7 @@
 //! (`externalTrafficPolicy: Local`): then only nodes with a ready endpoint of it may.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use dataplane::model::{EndpointSlice, IpMode, Service, TrafficPolicy};
 use loadbalancer::election::Claim;
@@ -16,7 +16,7 @@ pub type Addresses = Vec<Claim>;
 
 #[derive(Debug)]
 struct Balanced {
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<IpAddr>,
     local: bool,
 }
 
@@ -31,12 +31,8 @@ pub struct BalancedAddresses {
 impl BalancedAddresses {
     /// A Service is there.
     pub fn set_service(&mut self, key: &ObjectKey, service: &Service) {
-        let addresses: Vec<Ipv4Addr> = service
-            .load_balancer
-            .iter()
-            .filter(|a| a.mode == IpMode::Vip)
-            .filter_map(|a| if let IpAddr::V4(address) = a.address { Some(address) } else { None })
-            .collect();
+        let vips = service.load_balancer.iter().filter(|a| a.mode == IpMode::Vip);
+        let addresses: Vec<IpAddr> = vips.map(|a| a.address).collect();
         if addresses.is_empty() {
             self.services.remove(key);
         } else {
@@ -65,7 +61,7 @@ impl BalancedAddresses {
 
     /// The addresses as they are now.
     pub fn snapshot(&self) -> Addresses {
-        let mut found: BTreeMap<Ipv4Addr, Option<BTreeSet<String>>> = BTreeMap::new();
+        let mut found: BTreeMap<IpAddr, Option<BTreeSet<String>>> = BTreeMap::new();
         for (key, balanced) in &self.services {
             let only = balanced.local.then(|| self.nodes_of(key));
             for &address in &balanced.addresses {
@@ -77,7 +73,7 @@ impl BalancedAddresses {
                 };
             }
         }
-        found.into_iter().map(|(address, only)| Claim { address: address.into(), only }).collect()
+        found.into_iter().map(|(address, only)| Claim { address, only }).collect()
     }
 
     fn nodes_of(&self, service: &ObjectKey) -> BTreeSet<String> {

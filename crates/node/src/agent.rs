@@ -10,7 +10,6 @@ use dataplane::model;
 use dataplane::{Dataplane, Family};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
-use loadbalancer::{AnnounceError, Announcer, Interface};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +36,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How often the node's status is written although nothing changed; kubelet's default.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 
+/// How long a node that ends may take to say that it gives load balancers' addresses up.
+const LEAVING: Duration = Duration::from_secs(1);
 /// How many events may wait to be written.
 const UNTOLD: usize = 64;
 
@@ -55,9 +56,6 @@ pub enum AgentError {
     /// The data plane cannot reach the kernel.
     #[error("the data plane cannot start")]
     Dataplane(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Load-balancer addresses cannot be announced.
-    #[error(transparent)]
-    Announce(#[from] AnnounceError),
     /// The kernel gives no netlink socket.
     #[error("no netlink socket")]
     Netlink(#[source] io::Error),
@@ -127,8 +125,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let handler = pods::server::Handler::new(running.runtime());
     parts.spawn(named("port", listener.serve(handler, stop.clone())));
     parts.spawn(named("Pods", running.keep(client.clone(), config.name.clone(), stop.clone())));
-    let announcer = Announcer::start(Interface::by_address(config.address)?)?;
-    let part = announce::keep(config.name.clone(), announcer, addresses, neighbours.clone(), stop.clone());
+    let part = announce::keep(client.clone(), config.name.clone(), addresses, stop.clone());
     parts.spawn(named("announcements", part));
     parts.spawn(named("status", report(client, config, programmed, neighbours, stop.clone())));
 
@@ -136,6 +133,11 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
         () = stop.cancelled() => Ok(()),
         Some(ended) = parts.join_next() => Err(AgentError::Ended(ended.unwrap_or("task"))),
     };
+    if stop.is_cancelled() {
+        // Others need not wait for the lease of a node that says that it leaves.
+        let left = async { while parts.join_next().await.is_some_and(|part| !matches!(part, Ok("announcements"))) {} };
+        let _ = tokio::time::timeout(LEAVING, left).await;
+    }
     dns.shutdown().await;
     match ended {
         // Told to stop: a part that ended first heard it first.

@@ -1,65 +1,207 @@
-//! Load-balancer addresses on the wire: this node answers ARP for those that it wins.
+//! Load-balancer addresses on the wire: this node answers ARP and neighbour discovery for those that it holds.
 //!
-//! Every node computes the same winner from the same addresses and ready nodes. When a node dies, its lease runs out,
-//! it is no longer ready, and others win its addresses.
+//! Which it may hold is decided by its [`Seat`](loadbalancer::seat) among those that announce; here are the seat's hands
+//! and eyes. In reading order: [`admission`] (may this node at all), [`records`] and `writes` (the leases that all watch),
+//! `voices` (the interfaces), `report` (what is said of it).
+//!
+//! The order of things in the loop is what the seat relies on: what is no longer held is given up before anything is
+//! written, and the fence is set before anything new is announced.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+pub mod admission;
+pub mod records;
+mod report;
+mod voices;
+mod writes;
 
-use loadbalancer::Announcer;
-use loadbalancer::election::{Claim, elect};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use loadbalancer::election::{Claim, winner};
+use loadbalancer::fence::{Fence, Moment};
+use loadbalancer::report::Report;
+use loadbalancer::seat::{Outcome, Seat, Write};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
-use crate::neighbours::Neighbours;
+use admission::Admission;
+use voices::Voices;
+use writes::Writer;
 
-/// Announces what this node wins until told to stop; then nothing any more.
-pub async fn keep(
+/// How long a renewal lasts. What a node that dies without a word held is taken over so much later, and a little.
+pub const LEASE: Duration = Duration::from_millis(700);
+/// How often interfaces are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long may be waited when nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Announces what this node holds until told to stop; then it says that it leaves.
+pub async fn keep(client: Client, own: String, addresses: watch::Receiver<Addresses>, stop: CancellationToken) {
+    let (tell_admission, admission) = watch::channel(Admission::default());
+    let (tell_report, reports) = watch::channel(Report::default());
+    let writer = Writer { client: client.clone(), own: own.clone(), lasts: LEASE };
+    let fence = Arc::new(Fence::default());
+    let speaker = Speaker {
+        seat: Seat::new(own.clone(), LEASE),
+        voices: Voices::new(Arc::clone(&fence)),
+        fence,
+        writer: writer.clone(),
+        under_way: JoinSet::new(),
+        held: BTreeMap::new(),
+        report: tell_report,
+        own: own.clone(),
+    };
+    tokio::join!(
+        speaker.run(client.clone(), addresses, admission, stop.clone()),
+        admission::keep(client, own, tell_admission, stop.clone()),
+        report::keep(writer, reports, stop),
+    );
+}
+
+/// A write that has been made, or not: what, when it was sent, what became of it.
+type Made = (Write, Moment, Outcome);
+
+struct Speaker {
     own: String,
-    announcer: Announcer,
-    mut addresses: watch::Receiver<Addresses>,
-    mut neighbours: watch::Receiver<Neighbours>,
-    stop: CancellationToken,
-) {
-    let mut held = BTreeSet::new();
-    loop {
-        let won = won(&own, &addresses.borrow_and_update(), &neighbours.borrow_and_update());
-        if won != held {
-            tracing::info!(addresses = ?won, "announcing load-balancer addresses");
-            announcer.set(&won);
-            held = won;
+    seat: Seat,
+    voices: Voices,
+    fence: Arc<Fence>,
+    writer: Writer,
+    under_way: JoinSet<Made>,
+    /// What is held, and since when.
+    held: BTreeMap<IpAddr, String>,
+    report: watch::Sender<Report>,
+}
+
+impl Speaker {
+    async fn run(
+        mut self,
+        client: Client,
+        mut addresses: watch::Receiver<Addresses>,
+        mut admission: watch::Receiver<Admission>,
+        stop: CancellationToken,
+    ) {
+        let mut records = std::pin::pin!(records::watch(client));
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut balanced: Vec<Claim> = addresses.borrow_and_update().clone();
+        self.seat.admit(false);
+        self.seat.balance(balanced.clone());
+        loop {
+            self.act(&balanced);
+            let now = Moment::now();
+            let wait = self.seat.due(now).map_or(IDLE, |due| due.since(now));
+            tokio::select! {
+                // In this order: what is known is taken in before anything new is begun.
+                biased;
+                () = stop.cancelled() => break,
+                seen = records.next() => match seen {
+                    Some(seen) => self.seat.see(seen, Moment::now()),
+                    None => break,
+                },
+                Some(made) = self.under_way.join_next() => self.made(made),
+                changed = addresses.changed() => {
+                    if changed.is_err() { break }
+                    balanced = addresses.borrow_and_update().clone();
+                    self.seat.balance(balanced.clone());
+                }
+                changed = admission.changed() => {
+                    if changed.is_err() { break }
+                    self.look(&admission.borrow_and_update().clone());
+                }
+                _ = look.tick() => {
+                    let now = admission.borrow().clone();
+                    self.look(&now);
+                }
+                () = self.voices.news() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
         }
-        tokio::select! {
-            () = stop.cancelled() => return announcer.release_all(),
-            changed = addresses.changed() => if changed.is_err() { return },
-            changed = neighbours.changed() => if changed.is_err() { return },
+        self.leave().await;
+    }
+
+    /// Does what the seat says, in the order that it relies on.
+    fn act(&mut self, balanced: &[Claim]) {
+        match self.seat.fence() {
+            Some(until) => self.fence.set(until),
+            None => self.fence.close(),
+        }
+        self.voices.set(self.seat.held());
+        let now = Moment::now();
+        for write in self.seat.writes(now) {
+            // What the seat gives up together with a write is given up before it.
+            self.voices.set(self.seat.held());
+            let writer = self.writer.clone();
+            self.under_way.spawn(async move {
+                let outcome = writer.perform(&write).await;
+                (write, now, outcome)
+            });
+        }
+        self.look_after(balanced);
+        self.tell();
+    }
+
+    fn made(&mut self, made: Result<Made, tokio::task::JoinError>) {
+        match made {
+            Ok((write, sent, outcome)) => self.seat.answered(&write, sent, &outcome, Moment::now()),
+            // The seat asks for it again when it has no answer.
+            Err(error) => tracing::error!(%error, "a write of a lease died"),
         }
     }
-}
 
-fn won(own: &str, claims: &[Claim], neighbours: &Neighbours) -> BTreeSet<Ipv4Addr> {
-    let live: BTreeSet<&str> = neighbours.ready.iter().map(|n| &**n).collect();
-    let mine = elect(claims, &live).into_iter().filter(|(_, node)| *node == own);
-    mine.filter_map(|(address, _)| if let IpAddr::V4(address) = address { Some(address) } else { None }).collect()
-}
+    fn look(&mut self, admission: &Admission) {
+        self.voices.look(admission);
+        self.seat.admit(admission.admitted && self.voices.is_heard());
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Of each address that another holds, one node looks whether it is answered for: the one that would hold it next.
+    fn look_after(&mut self, balanced: &[Claim]) {
+        let members = self.seat.members();
+        let mut watched = BTreeSet::new();
+        if members.contains(self.own.as_str()) {
+            for claim in balanced {
+                let holders = self.seat.claimants(claim.address);
+                let others = members.iter().copied().filter(|node| !holders.contains(node));
+                if !holders.is_empty() && winner(claim.address, others) == Some(self.own.as_str()) {
+                    watched.insert(claim.address);
+                }
+            }
+        }
+        self.voices.watch(watched);
+    }
 
-    #[test]
-    fn each_address_is_won_by_one_node_and_another_takes_over_when_it_is_not_ready() {
-        let claims: Vec<Claim> =
-            (0..50).map(|n| Claim { address: Ipv4Addr::new(172, 30, 0, 200 + n).into(), only: None }).collect();
-        let ready =
-            |names: &[&str]| Neighbours { ready: names.iter().map(|&n| n.into()).collect(), ..Neighbours::default() };
-        let all = ready(&["a", "b", "c"]);
-        let counts: Vec<usize> = ["a", "b", "c"].iter().map(|n| won(n, &claims, &all).len()).collect();
-        assert_eq!(counts.iter().sum::<usize>(), 50);
-        assert!(counts.iter().all(|c| *c > 5), "{counts:?}");
-        let two = ready(&["a", "b"]);
-        assert_eq!(won("a", &claims, &two).len() + won("b", &claims, &two).len(), 50);
-        assert!(won("a", &claims, &two).is_superset(&won("a", &claims, &all)), "what a node has it keeps");
+    fn tell(&mut self) {
+        let held = self.seat.held();
+        self.held.retain(|address, _| held.contains(address));
+        for address in held {
+            self.held.entry(*address).or_insert_with(|| Timestamp::now().to_string());
+        }
+        let now = Report {
+            epoch: self.seat.epoch().unwrap_or_default().to_owned(),
+            interfaces: self.voices.interfaces(),
+            held: self.held.clone(),
+            seen: self.voices.observed(),
+        };
+        self.report.send_if_modified(|told| {
+            let changed = *told != now;
+            *told = now;
+            changed
+        });
+    }
+
+    /// Gives everything up, and says so, so that others need not wait for the fence.
+    async fn leave(mut self) {
+        let nothing = BTreeSet::new();
+        self.voices.set(&nothing);
+        self.fence.close();
+        self.under_way.shutdown().await;
+        if let Some(epoch) = self.seat.epoch() {
+            self.writer.perform(&Write::Leave { epoch: epoch.to_owned() }).await;
+        }
     }
 }

@@ -122,7 +122,10 @@ where
 
 /// All events of a kind, for ever. A watch that is to begin at a revision which the server has forgotten never would:
 /// kube's own watcher asks for the same one again. It is begun anew, with a list.
-fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
+pub(crate) fn events<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {

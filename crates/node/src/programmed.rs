@@ -146,6 +146,20 @@ pub async fn keep(client: Client, node: String, mut held: watch::Receiver<Option
     }
 }
 
+/// What makes an object go with its node. That is asked for by a list of one: agents may list nodes and not get them.
+pub(crate) async fn owners(client: &Client, node: &str) -> Result<Vec<OwnerReference>, kube::Error> {
+    let only = ListParams::default().fields(&format!("metadata.name={node}"));
+    let nodes = Api::<Node>::all(client.clone()).list_metadata(&only).await?;
+    let owner = |uid| OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        name: node.to_owned(),
+        uid,
+        ..OwnerReference::default()
+    };
+    Ok(nodes.items.into_iter().filter_map(|node| node.metadata.uid).map(owner).collect())
+}
+
 async fn write(client: &Client, node: &str, held: &Held) -> Result<(), kube::Error> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
     let name = lease_name(node);
@@ -158,17 +172,7 @@ async fn write(client: &Client, node: &str, held: &Held) -> Result<(), kube::Err
         Err(kube::Error::Api(status)) if status.is_not_found() => {}
         Err(error) => return Err(error),
     }
-    // It goes with its node, which is asked for by a list of one: agents may list nodes and not get them.
-    let only = ListParams::default().fields(&format!("metadata.name={node}"));
-    let nodes = Api::<Node>::all(client.clone()).list_metadata(&only).await?;
-    let owner = |uid| OwnerReference {
-        api_version: "v1".to_owned(),
-        kind: "Node".to_owned(),
-        name: node.to_owned(),
-        uid,
-        ..OwnerReference::default()
-    };
-    let owners = nodes.items.into_iter().filter_map(|node| node.metadata.uid).map(owner).collect();
+    let owners = owners(client, node).await?;
     let lease = Lease {
         metadata: ObjectMeta {
             name: Some(name),

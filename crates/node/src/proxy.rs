@@ -40,6 +40,8 @@ use figures::Figures;
 use metrics::Metrics;
 use own_node::OwnNode;
 
+use crate::addresses::Addresses;
+use crate::announce;
 use crate::connections::Connections;
 use crate::counters::Counters;
 use crate::events;
@@ -47,7 +49,7 @@ use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
 use crate::node_local_dns::{self, ClusterDns, Followed};
 use crate::programmed::{self, Progress};
-use crate::services::{self, Asked, Changes, Listener, Names, Outside};
+use crate::services::{self, Asked, Balanced, Changes, Listener, Names, Outside};
 
 /// How many events may wait to be written.
 const UNTOLD: usize = 64;
@@ -190,6 +192,12 @@ fn program(
     match &config.dns {
         Some(dns) => local_dns(parts, dns, &node.borrow().addresses, &mut listeners, stop)?,
         None => forget_local_dns()?,
+    }
+    if config.load_balancer {
+        let (tell_addresses, addresses) = watch::channel(Addresses::new());
+        listeners.push(Box::new(Balanced::new(tell_addresses)));
+        let part = announce::keep(client.clone(), config.node_name.clone(), addresses, stop.clone());
+        parts.spawn(named("announcements", part));
     }
     let (tell_programmed, programmed) = watch::channel(false);
     if let Some(chosen) = config.conntrack {

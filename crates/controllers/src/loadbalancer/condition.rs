@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// Whether a Service has its addresses, and if not, why and what helps.
 pub const ADDRESS: &str = "portolan.dev/LoadBalancerAddress";
 
+/// Whether its addresses are answered for, as another node than the one that answers has seen.
+pub const READY: &str = "portolan.dev/LoadBalancerReady";
+
 /// What a condition is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {

@@ -1,12 +1,15 @@
 //! Addresses for Services of type LoadBalancer (`service-controller`).
 //!
 //! In reading order: [`request`] reads what a Service asks for, [`plan`] decides with the book of addresses, [`claim`]
-//! makes sure of it, [`condition`] is how it is said, [`chosen`] where the pools come from.
+//! makes sure of it, [`condition`] is how it is said, [`chosen`] where the pools come from. [`ready`] says whether the
+//! addresses are answered for, and [`follow`] keeps that true.
 
 pub mod chosen;
 pub mod claim;
 pub mod condition;
+pub mod follow;
 pub mod plan;
+pub mod ready;
 pub mod request;
 
 use std::collections::BTreeSet;
@@ -187,14 +190,18 @@ impl State {
         }
     }
 
+    /// Where nothing was chosen, others have a while to give an address before it is said that nobody does.
+    fn perhaps_others(&self, service: &Service) -> Option<Duration> {
+        let chosen = self.books.lock().settings.is_some();
+        for_others(service).filter(|_| !chosen && plan::is_balanced(service) && !service.deleting())
+    }
+
     /// A Service that nobody serves after a while is told that it is not ours.
     fn leave_alone(&self, service: &Service) -> Outcome {
         if !plan::is_balanced(service) || !shown(service).is_empty() || service.deleting() {
             return Outcome::Done;
         }
-        let created = service.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-        let age = Timestamp::now().duration_since(created).unsigned_abs();
-        if let Some(wait) = OTHERS.checked_sub(age).filter(|wait| !wait.is_zero()) {
+        if let Some(wait) = for_others(service) {
             return Outcome::After(wait);
         }
         if self.left_alone.lock().insert(Key::of(service)) {
@@ -230,6 +237,13 @@ impl State {
     }
 }
 
+/// How long others still have to give a Service an address.
+fn for_others(service: &Service) -> Option<Duration> {
+    let created = service.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    let age = Timestamp::now().duration_since(created).unsigned_abs();
+    OTHERS.checked_sub(age).filter(|wait| !wait.is_zero())
+}
+
 async fn sync(state: Arc<State>, key: Key) -> Result<Outcome, WriteError> {
     let context = &state.context;
     state.waiting.lock().remove(&key);
@@ -237,6 +251,9 @@ async fn sync(state: Arc<State>, key: Key) -> Result<Outcome, WriteError> {
         state.left_alone.lock().remove(&key);
         return forget(&state, &key).await;
     };
+    if let Some(wait) = state.perhaps_others(&service) {
+        return Ok(Outcome::After(wait));
+    }
     let namespace = state.namespace_labels(&key.namespace);
     let (plan, ours) = {
         let mut books = state.books.lock();

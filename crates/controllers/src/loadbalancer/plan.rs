@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
-use super::condition::{self, ADDRESS, Said};
+use super::condition::{self, ADDRESS, READY, Said};
 use super::request::{WishError, request, shown};
 use crate::cache::Key;
 use crate::change::{Change, Note, Part, Reference, SERVICES};
@@ -214,8 +214,9 @@ fn clean_up(service: &Service, book: &Book<Key>) -> Plan {
         if (owns || !changes.is_empty()) && !shown(service).is_empty() {
             news["loadBalancer"] = json!({"ingress": null});
         }
-        if let Some(gone) = condition::gone(service, ADDRESS) {
-            news["conditions"] = json!([gone]);
+        let gone: Vec<Value> = [ADDRESS, READY].iter().filter_map(|kind| condition::gone(service, kind)).collect();
+        if !gone.is_empty() {
+            news["conditions"] = json!(gone);
         }
     }
     let gives_back = owns || !changes.is_empty();

@@ -335,3 +335,56 @@ proptest! {
         }
     }
 }
+
+/// A lease of a node that announces.
+fn lease(which: &str, node: &str, annotation: (&str, &str)) -> crate::objects::Lease {
+    let name = ::loadbalancer::report::name(which, node);
+    let (key, value) = annotation;
+    let labels = json!({::loadbalancer::report::LABEL: which});
+    serde_json::from_value(json!({"metadata": {"name": name, "labels": labels, "annotations": {key: value}}})).unwrap()
+}
+
+#[test]
+fn ready_is_what_another_node_has_seen() {
+    use ::loadbalancer::report::{ANNOTATION, EPOCH, LIFE, REPORT};
+    let address: IpAddr = "10.0.0.7".parse().unwrap();
+    let mut nodes = ready::Nodes::default();
+    let says = |nodes: &ready::Nodes, only: Option<&[&str]>| {
+        let only = only.map(|only| only.iter().map(|node| (*node).to_owned()).collect());
+        let said = nodes.said(&[address], only.as_ref());
+        format!("{} {}: {}", said.status, said.reason, said.message)
+    };
+    let life = |node: &str, epoch: &str| lease(LIFE, node, (EPOCH, epoch));
+    let report = |node: &str, epoch: &str, held: Value, seen: Value| {
+        let interfaces = json!({"eth0": format!("02:{node}")});
+        let report = json!({"epoch": epoch, "interfaces": interfaces, "held": held, "seen": seen});
+        lease(REPORT, node, (ANNOTATION, &report.to_string()))
+    };
+    let holds = json!({"10.0.0.7": "2026-01-01T00:00:00Z"});
+    assert!(
+        says(&nodes, None).starts_with("False NoNodeCanAnnounce: no node announces 10.0.0.7: run the nodes' agents")
+    );
+    assert!(nodes.set(&life("a", "a1")));
+    assert!(!nodes.set(&life("a", "a1")), "a renewal is no news");
+    assert_eq!(says(&nodes, None), "False NotAnnounced: no node has taken 10.0.0.7 yet");
+    assert!(
+        says(&nodes, Some(&["b"]))
+            .starts_with("False NoNodeCanAnnounce: externalTrafficPolicy is Local and b has ready")
+    );
+    assert!(says(&nodes, Some(&[])).contains("Local and no node has ready endpoints"));
+    assert!(nodes.set(&report("a", "a1", holds.clone(), json!({}))));
+    assert!(says(&nodes, None).starts_with("Unknown NoOtherNode: a answers for 10.0.0.7"));
+    nodes.set(&life("b", "b1"));
+    nodes.set(&report("b", "b1", json!({}), json!({})));
+    assert!(says(&nodes, None).starts_with("False NotSeen: "));
+    nodes.set(&report("b", "b1", json!({}), json!({"10.0.0.7": "02:z"})));
+    assert!(
+        says(&nodes, None).starts_with("False WrongAnswer: 10.0.0.7 is a's, but another machine answers for it (02:z)")
+    );
+    nodes.set(&report("b", "b1", json!({}), json!({"10.0.0.7": "02:a"})));
+    assert_eq!(says(&nodes, None), "True Answers: 10.0.0.7 answers on a (02:a)");
+    assert!(nodes.set(&life("a", "")), "its epoch was ended");
+    assert_eq!(says(&nodes, None), "False NotAnnounced: no node has taken 10.0.0.7 yet");
+    assert!(nodes.remove(&life("b", "b1")));
+    assert!(says(&nodes, None).starts_with("False NoNodeCanAnnounce: no node announces"));
+}

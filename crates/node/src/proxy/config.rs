@@ -46,6 +46,8 @@ pub struct Config {
     /// How DNS is answered at the cluster's DNS address; `None`: it is left to who does. Its addresses, ports and
     /// lameduck mean nothing here.
     pub dns: Option<dns::config::Config>,
+    /// Whether the node announces load balancers' addresses.
+    pub load_balancer: bool,
 }
 
 impl Config {
@@ -68,6 +70,7 @@ impl Config {
             oom_score_adj: None,
             conntrack: None,
             dns: None,
+            load_balancer: false,
         }
     }
 }

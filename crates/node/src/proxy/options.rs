@@ -155,6 +155,7 @@ impl Options {
             masquerade_mark: 1 << self.masquerade_bit.unwrap_or(14),
             address: self.bind_address.filter(|address| !address.is_unspecified()),
             oom_score_adj: Some(self.oom_score_adj.unwrap_or(-999)),
+            load_balancer: own.load_balancer,
             conntrack: Some(self.conntrack.settle()),
             node_port_range: self.node_port_range.map_or(own.node_port_range, |(first, last)| first..=last),
             comments: self.comments.unwrap_or(own.comments),
