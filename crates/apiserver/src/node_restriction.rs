@@ -8,7 +8,7 @@ use kinds::document::{at, flag, given, list, same_field, text, text_entries};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::authz::node::{is_lease_of, name_of, refers_to_nothing};
+use crate::authz::node::{is_lease_of, is_shared, name_of, refers_to_nothing};
 use crate::identity::User;
 
 /// What a Pod carries that a node made itself.
@@ -241,7 +241,7 @@ fn is_forbidden(label: &str) -> bool {
 fn lease(node: &str, act: Act<'_>) -> Result<(), String> {
     let (Act::Create(lease) | Act::Update(_, lease) | Act::Delete(lease) | Act::Evict(lease)) = act;
     let name = text(at(lease, "metadata"), "name");
-    if is_lease_of(name, node) {
+    if is_lease_of(name, node) || (matches!(act, Act::Update(..)) && is_shared(name)) {
         return Ok(());
     }
     Err("can only access node lease with the same name as the requesting node".to_owned())

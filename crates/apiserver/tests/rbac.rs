@@ -180,7 +180,7 @@ async fn a_node_writes_what_is_its_own() {
     cluster.have_default_account().await;
     let pod = make_pod(&cluster, "p", "n1").await;
     let status = json!({ "status": { "phase": "Running" } });
-    let patch = |who: User, path: &'static str, patch: Value| {
+    let patch = |who: User, path: &str, patch: Value| {
         let cluster = &cluster;
         let request = Request::patch(path).header("content-type", "application/merge-patch+json");
         let request = request.body(Full::from(patch.to_string())).unwrap();
@@ -220,6 +220,17 @@ async fn a_node_writes_what_is_its_own() {
     as_user(&cluster, node("n1"), "POST", leases, &lease("n1")).await.with(201);
     as_user(&cluster, node("n1"), "POST", leases, &lease("portolan.n1")).await.with(201);
     assert_eq!(as_user(&cluster, node("n1"), "POST", leases, &lease("n2")).await.code, 403);
+    // Those by which nodes share load balancers' addresses: another's sign of life may be ended, and nothing else of it.
+    for (who, name) in [("n1", "portolan-lb-life.n1"), ("n1", "portolan-lb-claims.n1"), ("n1", "portolan-lb-report.n1")]
+    {
+        as_user(&cluster, node(who), "POST", leases, &lease(name)).await.with(201);
+    }
+    assert_eq!(as_user(&cluster, node("n1"), "POST", leases, &lease("portolan-lb-life.n2")).await.code, 403);
+    let ended = json!({ "spec": { "holderIdentity": null } });
+    for (name, code) in [("portolan-lb-life.n1", 200), ("portolan-lb-claims.n1", 403), ("portolan.n1", 403)] {
+        let path = format!("{leases}/{name}");
+        assert_eq!(patch(node("n2"), &path, ended.clone()).await.code, code, "{name}");
+    }
     let token = |uid: &Value| {
         let bound = json!({ "apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid });
         json!({

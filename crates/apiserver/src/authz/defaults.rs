@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 const TABLE: &str = include_str!("../../rbac/table.txt");
 
-/// What a node of Portolan's own reads beside what every node may: all that its rules and its DNS are made of.
+/// What a node of Portolan's own may beside what every node may: read all that its rules and its DNS are made of, and
+/// share load balancers' addresses with the others. Which leases it may write is looked at when they are let in.
 const OWN: &str = "\
 =ClusterRole portolan:node
 get,list,watch - namespaces,nodes,services
@@ -14,6 +15,14 @@ get,list,watch discovery.k8s.io endpointslices
 get,list,watch networking.k8s.io servicecidrs
 patch,update - services/status
 =ClusterRoleBinding portolan:node portolan:node
+group system:nodes
+=Role kube-node-lease portolan:load-balancers
+list,watch coordination.k8s.io leases
+=RoleBinding kube-node-lease portolan:load-balancers Role portolan:load-balancers
+group system:nodes
+=Role kube-system portolan:load-balancers
+get,list,watch - configmaps portolan-load-balancer
+=RoleBinding kube-system portolan:load-balancers Role portolan:load-balancers
 group system:nodes
 ";
 

@@ -32,9 +32,20 @@ pub(crate) fn name_of(user: &User) -> Option<&str> {
     user.name.strip_prefix(PREFIX).filter(|_| user.is_in(GROUP))
 }
 
-/// The names that a lease of a node may have: its own, and that in which it says what it has programmed.
+/// The names that a lease of a node may have: its own, that in which it says what it has programmed, and those in which
+/// it says which load balancers' addresses it answers for.
 pub(crate) fn is_lease_of(lease: &str, node: &str) -> bool {
-    lease == node || lease.strip_prefix("portolan.") == Some(node)
+    let prefixes = ["", "portolan.", LIFE, "portolan-lb-claims.", "portolan-lb-report."];
+    prefixes.iter().any(|prefix| lease.strip_prefix(prefix) == Some(node))
+}
+
+/// What the lease is called by which a node says that it lives, as one that answers for addresses. Every node may end
+/// another's when it is silent, so that the addresses have somebody who answers.
+const LIFE: &str = "portolan-lb-life.";
+
+/// Whether any node may change a lease.
+pub(crate) fn is_shared(lease: &str) -> bool {
+    lease.starts_with(LIFE)
 }
 
 /// Whether a node may; an error says why not, and is empty when there is nothing to say.
@@ -118,7 +129,8 @@ impl Question<'_> {
             return Err(format!("can only access leases in the {LEASES:?} system namespace"));
         }
         // The name of one that is created is looked at when it is let in.
-        if verb != "create" && !is_lease_of(name, self.node) {
+        let shared = is_shared(name) && matches!(verb, "get" | "update" | "patch");
+        if verb != "create" && !shared && !is_lease_of(name, self.node) {
             return Err("can only access node lease with the same name as the requesting node".to_owned());
         }
         Ok(())
