@@ -56,6 +56,7 @@ pub(in crate::corefile) fn read(directive: &Directive, block: &[Name]) -> Result
 
 fn matching(kind: &str, from: &str, to: &str, arguments: &Arguments<'_>) -> Result<Matching, Mistake> {
     let (lower, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
+    // CoreDNS ends all of them with a dot, so that starts and parts of names are whole labels.
     let dotted = |text: &str| if text.ends_with('.') { text.to_owned() } else { format!("{text}.") };
     Ok(match kind.to_ascii_lowercase().as_str() {
         "exact" => {
@@ -64,10 +65,10 @@ fn matching(kind: &str, from: &str, to: &str, arguments: &Arguments<'_>) -> Resu
             }
             Matching::Exact { from: dotted(&lower), to: dotted(&to) }
         }
-        "prefix" => Matching::Prefix { from: lower, to },
+        "prefix" => Matching::Prefix { from: dotted(&lower), to: dotted(&to) },
         "suffix" => Matching::Suffix { from: dotted(&lower), to: dotted(&to) },
         "substring" if lower.is_empty() => return Err(arguments.mistake(from, "a part of a name")),
-        "substring" => Matching::Substring { from: lower, to },
+        "substring" => Matching::Substring { from: dotted(&lower), to: dotted(&to) },
         "regex" => Matching::Regex { from: expression(from, &to, arguments)?, to },
         _ => return Err(arguments.mistake(kind, KINDS)),
     })

@@ -267,7 +267,7 @@ fn hosts_rewrites_and_logs_are_of_their_zones() {
         kinds.iter().map(|kind| (kind.1, kind.2)).collect::<Vec<_>>(),
         [(false, 0), (true, 1), (false, 2), (false, 0), (false, 0)]
     );
-    assert!(matches!(&whole.rewrites[3].matching, Matching::Prefix { from, to } if from == "a" && to == "b"));
+    assert!(matches!(&whole.rewrites[3].matching, Matching::Prefix { from, to } if from == "a." && to == "b."));
     assert!(whole.rewrites.iter().all(|rule| rule.zones.len() == 1 && rule.except.len() == 1));
     let log = whole.log.unwrap();
     assert_eq!((log.classes, log.zones.len()), (Classes { denial: true, error: true, ..Classes::NONE }, 1));

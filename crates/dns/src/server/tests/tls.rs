@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
-use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use super::net::*;
@@ -37,17 +38,34 @@ impl Authority {
         Self { issuer, file, folder }
     }
 
-    /// What a server with these names needs.
-    fn acceptor(&self, names: &[SanType]) -> TlsAcceptor {
+    fn signed(&self, names: &[SanType]) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names.to_vec();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// What a server with these names needs.
+    fn acceptor(&self, names: &[SanType]) -> TlsAcceptor {
+        self.acceptor_of(names, None)
+    }
+
+    /// The same, of a server that asks for a certificate of this authority's.
+    fn acceptor_of(&self, names: &[SanType], clients: Option<&Self>) -> TlsAcceptor {
+        let (certificate, key) = self.signed(names);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
+        let builder = ServerConfig::builder_with_provider(provider.clone());
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.issuer.der().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let mut config = builder
             .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
             .unwrap();
         config.alpn_protocols = vec![b"dot".to_vec()];
@@ -119,6 +137,24 @@ fn a_server_that_is_not_who_it_should_be_is_not_believed() {
         let plain = Upstream::start(Manner::Knows(60)).await;
         let (first, ..) = told(settings(plain.address, Some("dns.example.net"), &authority.file)).await;
         assert_eq!((first.as_str(), plain.asked()), ("SERVFAIL", 0), "it is never asked in the clear");
+    });
+}
+
+#[test]
+fn a_server_that_asks_who_we_are_is_told() {
+    inside("fwd-tls-identity", &[], || async {
+        let authority = Authority::new("tls-identity");
+        let acceptor = authority.acceptor_of(&[dns("dns.example.net")], Some(&authority));
+        let upstream = Upstream::start_tls(Manner::Knows(60), acceptor).await;
+        let nobody = settings(upstream.address, Some("dns.example.net"), &authority.file);
+        assert_eq!(told(nobody.clone()).await.0, "SERVFAIL");
+        let (certificate, key) = authority.signed(&[dns("node.example.net")]);
+        let files = (authority.folder.join("own.pem"), authority.folder.join("own-key.pem"));
+        std::fs::write(&files.0, certificate.pem()).unwrap();
+        std::fs::write(&files.1, key.serialize_pem()).unwrap();
+        let mut somebody = nobody;
+        somebody.routes[0].upstreams[0].tls.as_mut().unwrap().identity = Some(files);
+        assert_eq!(told(somebody).await.0, TOLD);
     });
 }
 
