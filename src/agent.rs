@@ -5,7 +5,6 @@ mod cleanup;
 mod config_file;
 
 use std::future::pending;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};

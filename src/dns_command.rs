@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 use dns::IndexOptions;
 use dns::config::{Cluster, Config};
 use dns::index::reverse_zones;
+use dns::service::CorefileOnDisk;
+use node::dns::{Beside, Told};
 use node::proxy::options::Bind;
 
 use crate::ends::Ends;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, one_line};
 use crate::{agent, cli, server};
 
 /// Answers DNS until it is told to end.
@@ -18,9 +20,23 @@ use crate::{agent, cli, server};
 /// When it cannot start.
 pub async fn run(args: cli::Dns) -> Result<()> {
     let ends = Ends::listen()?;
-    let config = config(&args)?;
-    let client = agent::client(args.kubeconfig.as_deref().map(|path| ("--kubeconfig", path))).await?;
-    node::dns::run(config, Some(client), ends.token()).await.context("DNS cannot be answered")
+    let told = told(&args)?;
+    let client = match &told.whole.config.cluster {
+        Some(_) => Some(agent::client(args.kubeconfig.as_deref().map(|path| ("--kubeconfig", path))).await?),
+        None => None,
+    };
+    node::dns::run(told, client, ends.token()).await.context("DNS cannot be answered")
+}
+
+/// What the flags say, or the Corefile.
+fn told(args: &cli::Dns) -> Result<Told, Refusal> {
+    let Some(path) = &args.corefile else {
+        return Ok(Told::from(config(args)?));
+    };
+    let (file, whole) =
+        CorefileOnDisk::open(path).map_err(|error| Refusal::new(format!("--corefile {}", one_line(&error.into()))))?;
+    let beside = Beside { listen: args.listen.clone(), clients: args.client.clone() };
+    Ok(Told { whole, file: Some(file), beside })
 }
 
 /// What the flags say.

@@ -21,6 +21,10 @@ pub struct Dns {
     /// How to reach the API server, and as whom. Default: $KUBECONFIG, else the service account of the Pod that it runs in.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// A configuration file of CoreDNS'. What it says is not said by flags, but for --listen and --client, which win. A plugin
+    /// or an option that is not known is refused, with its line; `reload` in it follows its changes.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["zone", "reverse_range", "reverse_fallthrough", "pods", "endpoint_pod_names", "namespace", "ttl", "negative_ttl", "allow_transfer", "upstream", "no_upstream", "health_address", "ready_address", "metrics_address", "lameduck", "workers"])]
+    pub corefile: Option<PathBuf>,
     /// Where questions are answered, over UDP and TCP. May be repeated. Default: port 53 of every address
     #[arg(long, value_name = "IP:PORT", value_parser = super::parse_listen)]
     pub listen: Vec<SocketAddr>,

@@ -159,3 +159,36 @@ fn an_agent_answers_at_the_clusters_address_and_gives_it_back() {
     assert!(!world.node.run(is_own).unwrap(), "the address is the node's still");
     assert!(left_behind(&world).is_empty());
 }
+
+#[test]
+fn a_corefile_is_followed_and_a_mistake_in_it_changes_nothing() {
+    let Some(world) = World::new() else { return };
+    let file = "/tmp/Corefile";
+    let write = |pods: &str, address: &str, more: &str| {
+        let text = format!(
+            ".:53 {{\n errors\n health\n ready\n kubernetes cluster.local in-addr.arpa ip6.arpa {{\n  pods {pods}\n  \
+             fallthrough in-addr.arpa ip6.arpa\n  ttl 30\n }}\n hosts {{\n  {address} static.example.org\n  \
+             fallthrough\n }}\n prometheus :9153\n cache 30\n loop\n reload 2s 1s\n loadbalance\n{more}}}\n"
+        );
+        // In one step, as a kubelet changes the files of a ConfigMap.
+        std::fs::write("/tmp/Corefile.new", text).unwrap();
+        std::fs::rename("/tmp/Corefile.new", file).unwrap();
+    };
+    write("insecure", "203.0.113.1", "");
+    let dns = start_dns(&world, &["--corefile", file]);
+    let ask = |name: &str| ask(&world.pods[0], name, RecordType::A);
+    let pod = "10-1-2-3.default.pod.cluster.local.";
+    world.wait("names are known", || ask(pod).as_deref() == Some("NOERROR 10.1.2.3"));
+    assert_eq!(ask("static.example.org.").as_deref(), Some("NOERROR 203.0.113.1"));
+    assert_eq!(ask("elsewhere.example.org.").as_deref(), Some("REFUSED"));
+    write("disabled", "203.0.113.2", "");
+    world.wait("the file is followed", || ask("static.example.org.").as_deref() == Some("NOERROR 203.0.113.2"));
+    assert_eq!(ask(pod).as_deref(), Some("NXDOMAIN"));
+    let failed = || metric(&world, "coredns_reload_failed_total");
+    assert_eq!(failed().as_deref(), Some("0"));
+    write("insecure", "203.0.113.3", " nosuchplugin\n");
+    world.wait("the mistake is told", || failed().as_deref() == Some("1"));
+    assert_eq!(ask("static.example.org.").as_deref(), Some("NOERROR 203.0.113.2"));
+    assert_eq!(ask(pod).as_deref(), Some("NXDOMAIN"));
+    dns.end();
+}

@@ -1,26 +1,35 @@
 //! The cluster's DNS alone, in CoreDNS' place: `portolan dns`.
 //!
 //! In reading order: [`watch`] (the API's names go into the index), [`contact`] (whether the API is reached), [`http`]
-//! (health, readiness, metrics at CoreDNS' ports), `metrics` (under CoreDNS' names), and [`run`], which puts it together.
+//! (health, readiness, metrics at CoreDNS' ports), `metrics` (under CoreDNS' names), `reload` (a Corefile that changes), and [`run`], which puts it together.
 
 pub mod contact;
 mod http;
 mod metrics;
+mod reload;
 pub mod watch;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dns::config::Config;
+use dns::corefile::Corefile;
+use dns::forward::LoopFound;
 use dns::index::PodNames;
+use dns::service::{CorefileError, CorefileOnDisk, Pieces, ServiceError};
 use dns::{Forwarder, Index, Server, Sources};
+use ipnet::IpNet;
 use kube::Client;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use contact::Contact;
 use http::Status;
+
+/// How long an upstream server may take for the question that must not come back.
+const LOOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the service cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +54,18 @@ pub enum DnsError {
         #[source]
         source: io::Error,
     },
+    /// Other names cannot be looked up, or questions not be written down.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// An upstream server asks this one.
+    #[error(transparent)]
+    Loop(#[from] LoopFound),
+    /// The Corefile cannot be followed.
+    #[error(transparent)]
+    Corefile(#[from] CorefileError),
+    /// A Corefile that has changed wants other addresses, ports or threads.
+    #[error("it wants other addresses, ports or threads: start the service again")]
+    OtherPorts,
     /// Names of the cluster are to be answered, and there is no API to ask for them.
     #[error("the cluster's names need a kubeconfig")]
     NoCluster,
@@ -64,37 +85,95 @@ pub fn everywhere(port: u16) -> Vec<SocketAddr> {
     addresses
 }
 
+/// What a service is told, and whether it is told anew while it runs.
+#[derive(Debug)]
+pub struct Told {
+    /// What it is told first.
+    pub whole: Corefile,
+    /// Where it comes from, if from a file.
+    pub file: Option<CorefileOnDisk>,
+    /// What is said elsewhere than in the file, and stays when that changes.
+    pub beside: Beside,
+}
+
+/// What the command line says beside a Corefile.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Where questions are answered; empty: as the file says, or every address at its port.
+    pub listen: Vec<SocketAddr>,
+    /// Whose questions are answered; empty: as the file says.
+    pub clients: Vec<IpNet>,
+}
+
+impl Beside {
+    fn apply(&self, whole: &mut Corefile) {
+        let listen = &mut whole.config.server.listen;
+        if !self.listen.is_empty() {
+            listen.clone_from(&self.listen);
+        } else if listen.is_empty() {
+            *listen = everywhere(whole.port);
+        }
+        if !self.clients.is_empty() {
+            whole.config.clients = Some(self.clients.clone());
+        }
+    }
+}
+
+impl From<Config> for Told {
+    /// A service that is told by flags alone.
+    fn from(config: Config) -> Self {
+        let whole = Corefile {
+            port: 53,
+            hosts: Vec::new(),
+            rewrites: Vec::new(),
+            log: None,
+            find_loops: false,
+            reload: None,
+            autopath: false,
+            config,
+        };
+        Self { whole, file: None, beside: Beside::default() }
+    }
+}
+
 /// Answers DNS until told to stop. `client` is for the cluster's names; a service that only forwards needs none.
 ///
 /// # Errors
 /// When it cannot start, or a part of it dies.
-pub async fn run(config: Config, client: Option<Client>, stop: CancellationToken) -> Result<(), DnsError> {
-    let sources = sources(&config)?;
-    let index = sources.index.clone();
-    let server = Arc::new(Server::start_with(&config.server, sources)?);
+pub async fn run(told: Told, client: Option<Client>, stop: CancellationToken) -> Result<(), DnsError> {
+    let Told { mut whole, file, beside } = told;
+    beside.apply(&mut whole);
+    if whole.autopath {
+        tracing::warn!("autopath is left out: a search path costs a look-up in memory for each of its domains");
+    }
     let contact = Arc::new(Contact::default());
+    let pieces = Pieces::default().after(&whole)?;
+    let names = Names::follow(whole.config.cluster.as_ref(), client.as_ref(), &contact)?;
+    let server = Arc::new(Server::start_with(&whole.config.server, pieces.sources(&whole, names.index()))?);
     let status = Arc::new(Status::new(server.clone(), contact.clone()));
     let mut parts = JoinSet::new();
     // Apart from the others: they are to be heard while everything else ends.
     let http_stop = CancellationToken::new();
-    http::serve(&config, &status, &mut parts, &http_stop).await?;
-    if let (Some(cluster), Some(index)) = (config.cluster, index) {
-        let client = client.ok_or(DnsError::NoCluster)?;
-        let part = watch::keep(client, index, cluster, contact, stop.clone());
-        parts.spawn(async move {
-            part.await;
-            "names"
-        });
-    }
+    http::serve(&whole.config, &status, &mut parts, &http_stop).await?;
     tracing::info!(addresses = ?server.addresses(), "answering DNS");
-    let ended = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        Some(ended) = parts.join_next() => Err(DnsError::Ended(ended.unwrap_or("task"))),
+    let lameduck = whole.config.lameduck;
+    let looked = match pieces.forwarder().filter(|_| whole.find_loops) {
+        Some(forwarder) => forwarder.find_loop(LOOP_PATIENCE).await,
+        None => Ok(()),
+    };
+    let mut running = reload::Running { whole, file, beside, pieces, names, client, contact };
+    let ended = match looked {
+        Err(found) => Err(DnsError::Loop(found)),
+        Ok(()) => tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            () = running.follow_file(&server, &status) => Ok(()),
+            Some(ended) = parts.join_next() => Err(DnsError::Ended(ended.unwrap_or("task"))),
+        },
     };
     // Whoever sends questions here learns that he should not any more, and has the time to.
     status.end();
     if ended.is_ok() {
-        tokio::time::sleep(config.lameduck).await;
+        tokio::time::sleep(lameduck).await;
     }
     http_stop.cancel();
     while parts.join_next().await.is_some() {}
@@ -104,9 +183,33 @@ pub async fn run(config: Config, client: Option<Client>, stop: CancellationToken
         // A request for metrics that is still under way holds it: it stops when that is over.
         Err(server) => drop(server),
     }
-    match ended {
-        Err(_) if stop.is_cancelled() => Ok(()),
-        ended => ended,
+    ended
+}
+
+/// The cluster's names, followed until this is dropped.
+#[derive(Debug, Default)]
+struct Names {
+    index: Option<Arc<Index>>,
+    /// Ends following.
+    _stop: Option<DropGuard>,
+}
+
+impl Names {
+    fn follow(
+        cluster: Option<&dns::config::Cluster>,
+        client: Option<&Client>,
+        contact: &Arc<Contact>,
+    ) -> Result<Self, DnsError> {
+        let Some(cluster) = cluster else { return Ok(Self::default()) };
+        let index = index(cluster)?;
+        let client = client.ok_or(DnsError::NoCluster)?.clone();
+        let stop = CancellationToken::new();
+        tokio::spawn(watch::keep(client, index.clone(), cluster.clone(), contact.clone(), stop.clone()));
+        Ok(Self { index: Some(index), _stop: Some(stop.drop_guard()) })
+    }
+
+    fn index(&self) -> Option<Arc<Index>> {
+        self.index.clone()
     }
 }
 

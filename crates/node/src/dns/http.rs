@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dns::Server;
 use dns::config::Config;
@@ -25,16 +25,26 @@ pub(super) struct Status {
     server: Arc<Server>,
     contact: Arc<Contact>,
     ending: AtomicBool,
+    failed_reloads: AtomicU64,
 }
 
 impl Status {
     pub(super) fn new(server: Arc<Server>, contact: Arc<Contact>) -> Self {
-        Self { server, contact, ending: AtomicBool::new(false) }
+        Self { server, contact, ending: AtomicBool::new(false), failed_reloads: AtomicU64::new(0) }
     }
 
     /// From now on the service is neither healthy nor ready.
     pub(super) fn end(&self) {
         self.ending.store(true, Ordering::Release);
+    }
+
+    /// A Corefile that has changed could not be followed.
+    pub(super) fn count_failed_reload(&self) {
+        self.failed_reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn metrics(&self, label: &str) -> String {
+        metrics::text(label, &self.server, &self.contact, self.failed_reloads.load(Ordering::Relaxed))
     }
 
     fn health(&self) -> Answer {
@@ -84,7 +94,7 @@ pub(super) async fn serve(
                 (false, _) => http::not_found(),
                 (_, "/health") => status.health(),
                 (_, "/ready") => status.ready(),
-                _ => http::answer(StatusCode::OK, PROMETHEUS, metrics::text(&label, &status.server, &status.contact)),
+                _ => http::answer(StatusCode::OK, PROMETHEUS, status.metrics(&label)),
             };
             std::future::ready(answer).boxed()
         });

@@ -62,13 +62,15 @@ impl Page {
 }
 
 /// Everything, as it is now.
-pub(super) fn text(server_label: &str, server: &Server, contact: &Contact) -> String {
+pub(super) fn text(server_label: &str, server: &Server, contact: &Contact, failed_reloads: u64) -> String {
     let labels = format!("server=\"{server_label}\",zone=\".\",view=\"\"");
     let mut page = Page { text: String::with_capacity(8192), server: labels };
     page.head("coredns_build_info", "gauge", "The version that runs.");
     page.sample("coredns_build_info", &format!("version=\"portolan-{}\"", env!("CARGO_PKG_VERSION")), 1);
     of_server(&mut page, server);
     of_upstreams(&mut page, server_label, server);
+    let help = "Corefiles that have changed and could not be followed.";
+    page.one("coredns_reload_failed_total", "counter", help, failed_reloads);
     if let Some(index) = &server.sources().index {
         of_index(&mut page, index);
         of_contact(&mut page, contact);

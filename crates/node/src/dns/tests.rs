@@ -16,6 +16,6 @@ fn everywhere_is_both_families_where_there_are_both() {
 async fn names_of_a_cluster_need_its_api() {
     let mut config = Config { health: None, ready: None, metrics: None, ..Config::default() };
     config.server.listen = vec!["127.0.0.1:0".parse().unwrap()];
-    let ended = run(config, None, CancellationToken::new()).await;
+    let ended = run(config.into(), None, CancellationToken::new()).await;
     assert!(matches!(ended, Err(DnsError::NoCluster)));
 }
