@@ -3,6 +3,9 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+/// The largest text.
+pub(super) const TEXT_MAX: usize = 1 << 20;
+
 /// What a Corefile may refer to.
 pub trait Surroundings {
     /// A file's text.
@@ -25,7 +28,7 @@ pub struct Machine;
 impl Surroundings for Machine {
     fn read(&self, path: &str) -> io::Result<String> {
         let mut text = String::new();
-        std::fs::File::open(path)?.take(super::words::TEXT_MAX as u64 + 1).read_to_string(&mut text)?;
+        std::fs::File::open(path)?.take(TEXT_MAX as u64 + 1).read_to_string(&mut text)?;
         Ok(text)
     }
 

@@ -2,10 +2,7 @@
 //! `{%NAME%}` stand for a variable of the environment.
 
 use super::mistake::{Mistake, Wrong};
-use super::surroundings::Surroundings;
-
-/// The largest text.
-pub(super) const TEXT_MAX: usize = 1 << 20;
+use super::surroundings::{Surroundings, TEXT_MAX};
 
 /// A word.
 #[derive(Debug, Clone, PartialEq, Eq)]

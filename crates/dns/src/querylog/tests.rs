@@ -119,6 +119,18 @@ fn what_does_not_fit_is_counted_and_left_out() {
 }
 
 #[test]
+fn a_reader_that_stopped_does_not_stop_the_service() {
+    let sink = Held::default();
+    sink.change(|state| state.is_held = true);
+    let log = QueryLog::to(Settings::default(), Box::new(sink.clone())).unwrap();
+    log.put(entry("held.example", 0, 1));
+    testbed::wait_until(PATIENCE, "the writer is held up", || sink.0.0.lock().waits).unwrap();
+    drop(log);
+    sink.change(|state| state.is_held = false);
+    testbed::wait_until(PATIENCE, "it is written after all", || sink.lines().len() == 1).unwrap();
+}
+
+#[test]
 fn a_sink_that_fails_stops_nothing() {
     let sink = Held::default();
     sink.change(|state| state.fails = true);

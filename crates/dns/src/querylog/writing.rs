@@ -5,12 +5,17 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::name::Name;
 
 use super::entry::{Classes, Entry};
+
+/// How long what waits may take to be written when the log ends.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where lines go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,7 +98,8 @@ pub struct QueryLog {
     turn: AtomicU32,
     tally: Arc<Tally>,
     queue: Option<SyncSender<Entry>>,
-    thread: Option<JoinHandle<()>>,
+    /// Is closed when the thread that writes has ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl QueryLog {
@@ -117,15 +123,14 @@ impl QueryLog {
         let (queue, waiting) = sync_channel(settings.queue.max(1));
         let tally = Arc::new(Tally::default());
         let (identity, one_in, counted) = (settings.identity.clone(), settings.one_in.max(1), Arc::clone(&tally));
-        let write = move || write(&waiting, BufWriter::new(sink), &identity, one_in, &counted);
+        let (ending, ended) = sync_channel(1);
+        let write = move || {
+            write(&waiting, BufWriter::new(sink), &identity, one_in, &counted);
+            drop(ending);
+        };
         let thread = std::thread::Builder::new().name("dns-query-log".to_owned()).spawn(write);
-        Ok(Self {
-            settings,
-            turn: AtomicU32::new(0),
-            tally,
-            queue: Some(queue),
-            thread: Some(thread.map_err(QueryLogError::Thread)?),
-        })
+        thread.map_err(QueryLogError::Thread)?;
+        Ok(Self { settings, turn: AtomicU32::new(0), tally, queue: Some(queue), ended: Mutex::new(ended) })
     }
 
     /// Whether the next question is to be written, as sampling goes: to be asked before anything is made for it.
@@ -168,10 +173,9 @@ impl Drop for QueryLog {
     fn drop(&mut self) {
         // The thread ends when nothing waits any more and nothing can come.
         self.queue = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes the query log had panicked");
+        if self.ended.get_mut().recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            // Whoever reads it has stopped to: the service does not stop with him.
+            tracing::error!("the rest of the query log was not written in time");
         }
     }
 }

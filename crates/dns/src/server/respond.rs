@@ -12,10 +12,10 @@ use crate::name::Name;
 use crate::protocol::{rcode, rtype};
 use crate::query::{Query, Refusal};
 use crate::reply::{Flags, Reply, Transport, write_bare};
+use crate::rewrite::Rewritten;
 
 use super::counters::{Maker, Tally};
 use super::fairness::Fairness;
-use super::rewriting::Pending;
 use super::sources::Sources;
 
 /// Who asks, and how; and who counts it.
@@ -50,6 +50,14 @@ pub(super) enum Later {
     Chase { target: Name, length: usize },
     /// The answer to the question that this one was rewritten to.
     Rewritten(Box<Pending>),
+}
+
+/// A rewritten question whose answer waits.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) rewritten: Rewritten,
+    pub(super) later: Later,
+    pub(super) so_far: Vec<u8>,
 }
 
 impl Sources {

@@ -7,19 +7,10 @@ use crate::protocol::rcode;
 use crate::query::Query;
 use crate::querylog::Entry;
 use crate::reply::{Flags, Reply, Transport};
-use crate::rewrite::Rewritten;
 
 use super::counters::{Maker, Tally};
-use super::respond::{Asker, Handled, Later};
+use super::respond::{Asker, Handled, Later, Pending};
 use super::sources::Sources;
-
-/// A rewritten question whose answer waits.
-#[derive(Debug)]
-pub(super) struct Pending {
-    rewritten: Rewritten,
-    later: Later,
-    so_far: Vec<u8>,
-}
 
 impl Later {
     /// What was answered before the wait, out of the buffer that it was written to.
