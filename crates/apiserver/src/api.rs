@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authz::Authorizer;
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::status::Status;
 
 /// How long a request waits for what is written to be seen.
@@ -31,6 +32,8 @@ pub(crate) struct Api {
     pub stopping: CancellationToken,
     /// Whether everything that is made at the start is there.
     pub ready: AtomicBool,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Why a transaction was not committed.

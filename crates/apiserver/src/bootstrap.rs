@@ -82,12 +82,21 @@ pub(crate) async fn keep(api: Arc<Api>) {
 /// Who signs clients' certificates, for servers beside this one that take the same clients.
 async fn client_authority(api: &Api) -> Result<(), BootstrapError> {
     let (namespace, name) = ("kube-system", "extension-apiserver-authentication");
-    let data = json!({ "client-ca-file": api.config.authority.certificate_pem() });
+    let authority = api.config.authority.certificate_pem();
+    // A proxy in front may say for whom it asks, by a certificate of this name; none is given out.
+    let data = json!({
+        "client-ca-file": authority, "requestheader-client-ca-file": authority,
+        "requestheader-allowed-names": "[\"front-proxy-client\"]",
+        "requestheader-username-headers": "[\"X-Remote-User\"]",
+        "requestheader-uid-headers": "[\"X-Remote-Uid\"]",
+        "requestheader-group-headers": "[\"X-Remote-Group\"]",
+        "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+    });
     let metadata = json!({ "name": name, "namespace": namespace });
     let document = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data });
     let wanted = Wanted { group: "", plural: "configmaps", namespace, name, document };
     wanted.ensure(api).await?;
-    wanted.change(api, Part::Object, |object| object["data"]["client-ca-file"] = data["client-ca-file"].clone()).await
+    wanted.change(api, Part::Object, |object| object["data"] = data.clone()).await
 }
 
 async fn range(api: &Api) -> Result<(), BootstrapError> {

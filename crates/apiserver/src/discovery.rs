@@ -137,7 +137,7 @@ fn root(asked: &Asked, document: Value, groups: &[&str]) -> Result<Response<Body
 /// All groups but the core, each once, in the order of the registry and then that of the reviews.
 fn groups() -> Vec<&'static str> {
     let mut groups: Vec<&str> = Vec::new();
-    for group in registry::all().iter().map(|k| k.group).chain(REVIEWS.iter().map(|r| r.group)) {
+    for group in registry::shown().map(|k| k.group).chain(REVIEWS.iter().map(|r| r.group)) {
         if !group.is_empty() && !groups.contains(&group) {
             groups.push(group);
         }
@@ -147,7 +147,7 @@ fn groups() -> Vec<&'static str> {
 
 /// The version of a group. There is one of each.
 fn version(group: &str) -> &'static str {
-    registry::all().iter().find(|k| k.group == group).map_or("v1", |k| k.version)
+    registry::shown().find(|k| k.group == group).map_or("v1", |k| k.version)
 }
 
 fn versions(api: &Api) -> Value {
@@ -211,7 +211,7 @@ fn resource_list(group: &str, of: &str) -> Option<Value> {
 
 /// The kinds of a group in the order of their plural names, as Kubernetes lists them.
 fn kinds_of(group: &str) -> Vec<&'static Kind> {
-    let mut kinds: Vec<&Kind> = registry::all().iter().copied().filter(|k| k.group == group).collect();
+    let mut kinds: Vec<&Kind> = registry::shown().filter(|k| k.group == group).collect();
     kinds.sort_by_key(|k| k.plural);
     kinds
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use crate::api::Api;
 use crate::authn::Authenticator;
+use crate::fairness::Fairness;
 use crate::identity::User;
 use crate::nodes::Nodes;
 use crate::proxy::Sent;
@@ -23,12 +23,12 @@ pub(crate) struct Front {
     pub api: Arc<Api>,
     pub authenticator: Authenticator,
     pub nodes: Nodes,
-    pub in_flight: Semaphore,
+    pub fairness: Fairness,
 }
 
 impl Front {
     pub fn new(api: Arc<Api>, authenticator: Authenticator, nodes: Nodes) -> Self {
-        Self { api, authenticator, nodes, in_flight: Semaphore::new(IN_FLIGHT) }
+        Self { api, authenticator, nodes, fairness: Fairness::new(IN_FLIGHT) }
     }
 }
 

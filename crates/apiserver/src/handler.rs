@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -19,8 +19,10 @@ use parking_lot::Mutex;
 use crate::authn::certificates::Peer;
 use crate::authz::{self, Attributes};
 use crate::body;
+use crate::fairness::Crowded;
 use crate::front::{Asked, Front};
-use crate::identity::User;
+use crate::identity::{MASTERS, User};
+use crate::metrics;
 use crate::negotiate;
 use crate::query::Query;
 use crate::request::RequestInfo;
@@ -71,10 +73,15 @@ impl Handler {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<response::BodyError>,
     {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let refused_in = negotiate::refusal(request.headers());
-        let zips = zipped::is_wanted(request.headers());
-        let answered = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
+        let begun = Instant::now();
+        let (parts, body) = request.into_parts();
+        let query = Query::parse(parts.uri.query());
+        let info = info(&parts, &query);
+        let counted = metrics::Request::of(&info, &query);
+        let (method, path) = (parts.method.clone(), info.path.clone());
+        let refused_in = negotiate::refusal(&parts.headers);
+        let zips = zipped::is_wanted(&parts.headers);
+        let answered = AssertUnwindSafe(self.answer(parts, body, info, query)).catch_unwind().await;
         let response = answered.unwrap_or_else(|_| {
             tracing::error!(%method, path, "a request made the server panic");
             Err(Status::internal("This request caused apiserver to panic. Look in the logs for details."))
@@ -86,18 +93,16 @@ impl Handler {
         if method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
+        self.front.api.metrics.answered(&counted, response.status().as_u16(), begun.elapsed());
         tracing::debug!(%method, path, code = response.status().as_u16(), "answered");
         response
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Status>
+    async fn answer<B>(&self, parts: Parts, body: B, info: RequestInfo, query: Query) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<response::BodyError>,
     {
-        let (parts, body) = request.into_parts();
-        let query = Query::parse(parts.uri.query());
-        let info = self.info(&parts, &query);
         let user = self.user(&parts)?;
         let wanted = Attributes::from(&info);
         let authorizer = &self.front.api.authorizer;
@@ -109,9 +114,12 @@ impl Handler {
             let asked = Asked { info, user, query, parts, body: Bytes::new(), sent };
             return routes::answer(&self.front, asked).await;
         }
-        let Ok(_permit) = self.front.in_flight.try_acquire() else {
-            return Err(Status::too_many_requests("too many requests, please try again later.", 1));
+        // Administrators are let in at once, so that they can see what is the matter.
+        let _place = match user.is_in(MASTERS) {
+            true => None,
+            false => Some(self.front.fairness.enter(&user.name).await.map_err(crowded)?),
         };
+        let _working = self.front.api.metrics.working(info.verb);
         let work = async {
             let encoding = parts.headers.get(CONTENT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
             let body = body::inflate(read_body(body).await?, encoding)?;
@@ -120,17 +128,6 @@ impl Handler {
         tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
             Err(Status::timeout("request did not complete within the allotted timeout", Vec::new(), 0))
         })
-    }
-
-    fn info(&self, parts: &Parts, query: &Query) -> RequestInfo {
-        let watch = query.flag("watch").unwrap_or_default();
-        let one = query.get("fieldSelector").and_then(|s| s.split(',').find_map(|f| f.strip_prefix("metadata.name=")));
-        let one = one.map(|n| n.trim_start_matches('='));
-        let mut info = RequestInfo::parse(&parts.method, parts.uri.path(), watch, one);
-        if matches!(info.verb, "list" | "watch" | "deletecollection") {
-            info.field_selector = query.get("fieldSelector").unwrap_or_default().to_owned();
-        }
-        info
     }
 
     fn user(&self, parts: &Parts) -> Result<User, Status> {
@@ -143,6 +140,21 @@ impl Handler {
         };
         crate::impersonation::apply(&self.front.api.authorizer, user, &parts.headers)
     }
+}
+
+fn crowded(error: Crowded) -> Status {
+    Status::too_many_requests(error.to_string(), 1)
+}
+
+fn info(parts: &Parts, query: &Query) -> RequestInfo {
+    let watch = query.flag("watch").unwrap_or_default();
+    let one = query.get("fieldSelector").and_then(|s| s.split(',').find_map(|f| f.strip_prefix("metadata.name=")));
+    let one = one.map(|n| n.trim_start_matches('='));
+    let mut info = RequestInfo::parse(&parts.method, parts.uri.path(), watch, one);
+    if matches!(info.verb, "list" | "watch" | "deletecollection") {
+        info.field_selector = query.get("fieldSelector").unwrap_or_default().to_owned();
+    }
+    info
 }
 
 async fn read_body<B>(body: B) -> Result<Bytes, Status>

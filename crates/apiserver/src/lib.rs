@@ -2,11 +2,12 @@
 //!
 //! A [`Server`] is started with a [`Config`]. A request travels through these modules, in this order:
 //!
-//! 1. `https` takes the connection; [`handler`] answers the request, whatever happens.
+//! 1. `https` takes the connection; [`handler`] answers the request, whatever happens, when it is its user's turn
+//!    (`fairness`), and counts it (`metrics`).
 //! 2. [`authn`] finds out who asks ([`identity`], `impersonation`), `authz` whether they may; `request` is what they
 //!    ask, `query` its parameters, `negotiate` the form they take it in.
 //! 3. `routes` finds the code: `health`, `version`, `discovery` and `documents` ([`openapi`]), `reviews`; for objects
-//!    `verbs`, one file each, and `subresources`; some of them, and `proxy`, ask `nodes` and Pods, and `relay` what is said.
+//!    `verbs`, one file each (`events` shows some otherwise), and `subresources`; some of them, and `proxy`, ask `nodes` and Pods, and `relay` what is said.
 //! 4. A read comes from the `cache`, which holds every object once, encoded; [`selector`]s select, `show` shows.
 //! 5. A write is a document: read ([`body`], `protobuf`), made of the old one ([`patch`]), owned
 //!    ([`managed_fields`], `ownership`), let in (`admission`), given its defaults and checked by its kind (crate `kinds`),
@@ -41,13 +42,16 @@ mod cache;
 mod clock;
 mod discovery;
 mod documents;
+mod events;
 mod expiry;
+mod fairness;
 mod front;
 mod go_text;
 mod health;
 mod https;
 mod impersonation;
 mod keys;
+mod metrics;
 mod negotiate;
 mod node_restriction;
 mod nodes;

@@ -23,6 +23,12 @@ impl Query {
         self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
     }
 
+    /// The same with every value of this name made another.
+    pub fn map(&self, name: &str, change: impl Fn(&str) -> String) -> Self {
+        let changed = |(k, v): &(String, String)| (k.clone(), if k == name { change(v) } else { v.clone() });
+        Self(self.0.iter().map(changed).collect())
+    }
+
     /// Whether there is a value of this name, empty or not.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(k, _)| k == name)

@@ -7,8 +7,10 @@ use kinds::{Scope, Subresource, registry};
 
 use crate::discovery;
 use crate::documents;
+use crate::events;
 use crate::front::{Asked, Front};
 use crate::health;
+use crate::metrics;
 use crate::negotiate;
 use crate::proxy;
 use crate::request::RequestInfo;
@@ -48,6 +50,10 @@ async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
         return answer;
     }
     match path {
+        "/metrics" => {
+            let text = front.api.metrics.text(&front.api).map_err(|error| Status::internal(error.to_string()))?;
+            Ok(response::typed(StatusCode::OK, metrics::MEDIA_TYPE, Body::whole(text)))
+        }
         "/version" => Ok(response::json(StatusCode::OK, Body::whole(version::json()))),
         _ if path.starts_with("/healthz") || path.starts_with("/livez") || path.starts_with("/readyz") => {
             Ok(health::answer(&front.api, path, &asked.query))
@@ -59,6 +65,9 @@ async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
 async fn resource(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>, Status> {
     if let Some(answer) = reviews::answer(front, &asked) {
         return answer;
+    }
+    if events::is_for(&asked.info) {
+        return events::answer(front, asked).await;
     }
     let info = &asked.info;
     let kind = registry::by_plural(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_resource)?;

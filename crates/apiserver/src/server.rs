@@ -22,6 +22,7 @@ use crate::front::Front;
 use crate::handler::Handler;
 use crate::https::{self, ListenError};
 use crate::identity::User;
+use crate::metrics::Metrics;
 use crate::nodes::{Nodes, NodesError};
 
 /// Why a server does not start.
@@ -73,6 +74,7 @@ impl Server {
             addresses,
             stopping: CancellationToken::new(),
             ready: AtomicBool::new(false),
+            metrics: Metrics::new(),
         });
         let feeding = tokio::spawn(feed(api.clone()));
         let front = Arc::new(Front::new(api.clone(), authenticator, nodes));

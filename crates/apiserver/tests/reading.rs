@@ -95,7 +95,9 @@ async fn all_namespaces_and_one() {
     for namespace in ["default", "kube-system"] {
         cluster.post(&format!("/api/v1/namespaces/{namespace}/configmaps"), &config_map("c")).await.with(201);
     }
-    assert_eq!(cluster.get("/api/v1/configmaps").await.with(200)["items"].as_array().unwrap().len(), 2);
+    // Beside what every cluster has.
+    let all = "/api/v1/configmaps?fieldSelector=metadata.name!%3Dextension-apiserver-authentication";
+    assert_eq!(cluster.get(all).await.with(200)["items"].as_array().unwrap().len(), 2);
     assert_eq!(cluster.get(CONFIG_MAPS).await.with(200)["items"].as_array().unwrap().len(), 1);
 }
 
@@ -243,4 +245,38 @@ async fn openapi_documents_are_served_under_their_hash() {
     assert!(document["components"]["schemas"]["io.k8s.api.core.v1.Service"].is_object());
     assert_eq!(cluster.get("/openapi/v3/apis/nothing/v1").await.code, 404);
     assert_eq!(cluster.get("/openapi/v2").await.with(200)["swagger"], "2.0");
+}
+
+#[tokio::test]
+async fn metrics_count_requests_objects_and_addresses() {
+    let cluster = Cluster::start().await;
+    let mut watch = cluster.watch(&format!("{CONFIG_MAPS}?watch=1")).await;
+    cluster.post(CONFIG_MAPS, &config_map("c")).await.with(201);
+    watch.next().await.unwrap();
+    cluster.get(&format!("{CONFIG_MAPS}/nowhere")).await.with(404);
+    let text = cluster.get("/metrics").await.with(200);
+    let text = text.as_str().unwrap();
+    let labels = |verb: &str, code: u16, scope: &str| {
+        format!(
+            "apiserver_request_total{{code=\"{code}\",verb=\"{verb}\",group=\"\",version=\"v1\",resource=\"configmaps\",\
+             subresource=\"\",scope=\"{scope}\",component=\"apiserver\",dry_run=\"\"}} 1\n"
+        )
+    };
+    for line in [
+        labels("POST", 201, "namespace"),
+        labels("GET", 404, "resource"),
+        labels("WATCH", 200, "namespace"),
+        "apiserver_longrunning_requests{group=\"\",resource=\"configmaps\"} 1\n".to_owned(),
+        "apiserver_watch_events_total{group=\"\",resource=\"configmaps\"} 1\n".to_owned(),
+        "apiserver_resource_objects{group=\"\",resource=\"namespaces\"} 4\n".to_owned(),
+        "kube_apiserver_clusterip_allocator_allocated_ips{cidr=\"10.96.0.0/16\"} 1\n".to_owned(),
+        "kube_apiserver_clusterip_allocator_available_ips{cidr=\"10.96.0.0/16\"} 65533\n".to_owned(),
+        "kube_apiserver_nodeport_allocator_available_ports 2768\n".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+    drop(watch);
+    let text = cluster.get("/metrics").await.with(200);
+    assert!(text.as_str().unwrap().contains("apiserver_longrunning_requests{group=\"\",resource=\"configmaps\"} 0\n"));
+    cluster.stop().await;
 }

@@ -81,7 +81,9 @@ async fn a_watch_ends_at_its_time_with_a_bookmark_if_it_wants_one() {
 async fn a_watch_sees_its_namespace_only() {
     let cluster = Cluster::start().await;
     let mut watch = cluster.watch(&format!("{CONFIG_MAPS}?watch=1")).await;
+    // What every cluster has is told first.
     let mut all = cluster.watch("/api/v1/configmaps?watch=1").await;
+    assert_eq!(all.named().await, pair("ADDED", "extension-apiserver-authentication"));
     cluster.post("/api/v1/namespaces/kube-system/configmaps", &config_map("other")).await.with(201);
     cluster.post(CONFIG_MAPS, &config_map("mine")).await.with(201);
     assert_eq!(watch.named().await, pair("ADDED", "mine"));

@@ -1,6 +1,6 @@
 //! Event (`v1`): something that happened to an object.
 //!
-//! `events.k8s.io/v1` shows the same objects with other names for some fields; it is not served.
+//! [`view`]: `events.k8s.io/v1` shows the same objects with other names for some fields.
 
 use std::sync::LazyLock;
 
@@ -14,6 +14,7 @@ use crate::names;
 
 #[cfg(test)]
 mod tests;
+pub mod view;
 
 /// Event.
 pub static KIND: Kind = Kind {

@@ -13,6 +13,11 @@ pub fn all() -> &'static [&'static Kind] {
     KINDS
 }
 
+/// All kinds that are served, and beside them those that show other kinds' objects with names of their own.
+pub fn shown() -> impl Iterator<Item = &'static Kind> {
+    all().iter().copied().chain(std::iter::once(&event::view::KIND))
+}
+
 /// The kind with this group, version and plural name, as paths name it.
 pub fn by_plural(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
     all().iter().copied().find(|k| k.group == group && k.version == version && k.plural == plural)

@@ -39,6 +39,14 @@ impl Range {
         if self.network.addr().is_ipv4() { last.saturating_sub(1) } else { last }
     }
 
+    /// How many addresses can be given; the greatest number there is, if they are more.
+    pub fn size(self) -> usize {
+        if self.first() > self.last() {
+            return 0;
+        }
+        usize::try_from(self.last() - self.first()).unwrap_or(usize::MAX).saturating_add(1)
+    }
+
     /// Whether the address can be given.
     pub fn gives(self, address: IpAddr) -> bool {
         let same_family = address.is_ipv4() == self.network.addr().is_ipv4();

@@ -20,6 +20,7 @@ use kinds::service::{choose_families, keep_allocated, sync_cluster_ips};
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::resources;
 use crate::status::Status;
 use claims::Claims;
 
@@ -72,6 +73,18 @@ pub(crate) fn release(api: &Api, service: &Value) -> Claims {
     claims.released.sort_unstable();
     claims.released.dedup();
     claims
+}
+
+/// How many cluster IPs of the configured range are taken, and how many are free.
+pub(crate) fn addresses(api: &Api) -> (usize, usize) {
+    let taken = resources::kind("networking.k8s.io", "ipaddresses").map_or(0, |kind| api.cache.count(kind));
+    (taken, addresses::Range::new(api.config.service_cidr).size().saturating_sub(taken))
+}
+
+/// How many node ports are taken, and how many are free.
+pub(crate) fn ports(api: &Api) -> (usize, usize) {
+    let taken = api.cache.claims(ports::FOLDER);
+    (taken, api.config.node_ports.clone().count().saturating_sub(taken))
 }
 
 fn families(api: &Api, changed: &mut Value, old: Option<&Value>) -> Result<(), Status> {

@@ -26,9 +26,12 @@ pub(crate) enum PortError {
     Full,
 }
 
+/// Where the records are that take ports.
+pub(crate) const FOLDER: &str = "/portolan/nodeports/";
+
 /// The key of the record that takes a port.
 pub(crate) fn key(port: u16) -> String {
-    format!("/portolan/nodeports/{port}")
+    format!("{FOLDER}{port}")
 }
 
 /// The ports of one transaction: what it takes, and what it gives back if it comes to be.

@@ -13,6 +13,7 @@ pub(crate) mod selection;
 pub(crate) mod table;
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -282,6 +283,21 @@ impl Cache {
     /// How many events of this kind readers were told of: the place after the newest.
     pub fn events_told(&self, kind: &'static Kind) -> u64 {
         *self.events[index(kind)].borrow()
+    }
+
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: &'static Kind) -> usize {
+        self.state.read().tables[index(kind)].count()
+    }
+
+    /// How many keys that are no objects' begin so.
+    pub fn claims(&self, prefix: &str) -> usize {
+        let state = self.state.read();
+        state
+            .claims
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|k| k.starts_with(prefix))
+            .count()
     }
 
     /// Whether this key, which is no object's, has a record.

@@ -102,6 +102,11 @@ impl Table {
         self.first + self.events.len() as u64
     }
 
+    /// How many objects there are.
+    pub fn count(&self) -> usize {
+        self.objects.len()
+    }
+
     pub fn get(&self, key: &str) -> Option<Arc<Object>> {
         self.objects.get(key).cloned()
     }

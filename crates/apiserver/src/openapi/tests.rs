@@ -56,7 +56,10 @@ fn every_reference_leads_to_a_type() {
 #[test]
 fn the_index_names_every_document_with_its_hash() {
     let index: Value = serde_json::from_slice(&v3::index()).expect("is JSON");
-    assert_eq!(index["paths"].as_object().map(serde_json::Map::len), Some(groups(registry::all()).len()));
+    assert_eq!(
+        index["paths"].as_object().map(serde_json::Map::len),
+        Some(groups(&registry::shown().collect::<Vec<_>>()).len())
+    );
     let apps = v3::document("apps", "v1").expect("is served");
     let url = format!("/openapi/v3/apis/apps/v1?hash={}", v3::hash(&apps));
     assert_eq!(index["paths"]["apis/apps/v1"]["serverRelativeURL"], url.as_str());

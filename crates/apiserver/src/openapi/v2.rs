@@ -14,7 +14,7 @@ pub const PROTOBUF_ASKED_FOR: &str = "application/com.github.proto-openapi.spec.
 
 /// The document as JSON.
 pub fn document() -> Vec<u8> {
-    let kinds = registry::all();
+    let kinds = &*registry::shown().collect::<Vec<_>>();
     let mut paths = Map::new();
     for kind in kinds {
         paths.append(&mut paths::describe(kind, Form::V2));

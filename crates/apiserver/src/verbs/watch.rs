@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Response;
 use http::StatusCode;
+use prometheus_client::metrics::counter::Counter;
 use rand::Rng;
 use serde_json::json;
 use tokio::sync::watch::Receiver;
@@ -24,6 +25,7 @@ use crate::cache::Next;
 use crate::cache::object::Object;
 use crate::cache::selection::Selection;
 use crate::cache::table::Event;
+use crate::metrics::Counting;
 use crate::negotiate::{self, Encoding, Form};
 use crate::protobuf;
 use crate::query::ListOptions;
@@ -72,6 +74,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<Body>, Status> {
         next_bookmark: now + BOOKMARK_EVERY,
         ends: now + lasts,
         first: true,
+        counting: call.api.metrics.watching(call.kind),
     };
     let body = futures::stream::unfold(stream, |mut stream| async move {
         let chunk = stream.chunk().await?;
@@ -139,6 +142,8 @@ struct Stream {
     ends: Instant,
     /// Whether nothing has been sent yet.
     first: bool,
+    /// This watch, as one that is open, and the number of its kind's events that were sent.
+    counting: (Counting, Counter),
 }
 
 impl Stream {
@@ -239,6 +244,7 @@ impl Stream {
     /// Sends an object, which is that of `event` if there is one.
     fn write(&mut self, kind: &str, object: &Object, event: Option<&Event>, out: &mut BytesMut) {
         let first = std::mem::take(&mut self.first);
+        self.counting.1.inc();
         if self.view.accepted.encoding != Encoding::Protobuf {
             return write_json(kind, &self.view.json(object, first), out);
         }

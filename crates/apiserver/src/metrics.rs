@@ -1,0 +1,314 @@
+//! `/metrics`: what is counted, under Kubernetes' names.
+//!
+//! Nothing that a client chooses becomes a label: a resource that is not served, or a path, is none.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use kinds::registry;
+use parking_lot::Mutex;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::api::Api;
+use crate::query::Query;
+use crate::request::RequestInfo;
+
+#[cfg(test)]
+mod tests;
+
+/// The media type of what is answered.
+pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Limits of durations, in seconds: Kubernetes' own.
+const DURATIONS: [f64; 22] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
+    45.0,
+];
+/// Parts of objects that have paths of their own.
+const PARTS: &[&str] = &[
+    "status",
+    "scale",
+    "log",
+    "exec",
+    "attach",
+    "portforward",
+    "proxy",
+    "binding",
+    "eviction",
+    "token",
+    "finalize",
+    "ephemeralcontainers",
+];
+
+/// What is asked, as far as it is counted by it.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Request {
+    verb: &'static str,
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
+    scope: &'static str,
+    component: &'static str,
+    dry_run: &'static str,
+}
+
+impl Request {
+    /// In the words of Kubernetes' own labels.
+    pub fn of(info: &RequestInfo, query: &Query) -> Self {
+        let kind = registry::shown().find(|k| {
+            info.is_resource && k.plural == info.resource && k.group == info.group && k.version == info.version
+        });
+        let scope = match (kind, info.namespace.is_empty(), info.name.is_empty()) {
+            (None, ..) => "",
+            (_, _, false) => "resource",
+            (_, false, true) => "namespace",
+            (_, true, true) => "cluster",
+        };
+        let verb = match info.verb {
+            "get" => "GET",
+            "list" => "LIST",
+            "watch" => "WATCH",
+            "create" | "post" => "POST",
+            "update" | "put" => "PUT",
+            "patch" if is_apply(query) => "APPLY",
+            "patch" => "PATCH",
+            "delete" => "DELETE",
+            "deletecollection" => "DELETECOLLECTION",
+            _ => "other",
+        };
+        Self {
+            verb,
+            group: kind.map_or("", |k| k.group),
+            version: kind.map_or("", |k| k.version),
+            resource: kind.map_or("", |k| k.plural),
+            subresource: PARTS.iter().copied().find(|part| *part == info.subresource).unwrap_or_default(),
+            scope,
+            component: "apiserver",
+            dry_run: if query.has("dryRun") { "All" } else { "" },
+        }
+    }
+
+    fn is_watch(&self) -> bool {
+        self.verb == "WATCH"
+    }
+}
+
+/// An apply says who applies and whether to force.
+fn is_apply(query: &Query) -> bool {
+    query.has("force")
+}
+
+/// A request with how it was answered.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Answered {
+    code: u16,
+    verb: &'static str,
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
+    scope: &'static str,
+    component: &'static str,
+    dry_run: &'static str,
+}
+
+/// A kind's resource.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Resource {
+    group: &'static str,
+    resource: &'static str,
+}
+
+/// Whether requests change something.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Mutation {
+    request_kind: &'static str,
+}
+
+/// A range of addresses.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Range {
+    cidr: String,
+}
+
+/// Everything that is counted.
+pub(crate) struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<Answered, Counter>,
+    durations: Family<Request, Histogram>,
+    in_flight: Family<Mutation, Gauge>,
+    long_running: Family<Resource, Gauge>,
+    rejected: Counter,
+    objects: Family<Resource, Gauge>,
+    watch_events: Family<Resource, Counter>,
+    addresses: Family<Range, Gauge>,
+    free_addresses: Family<Range, Gauge>,
+    ports: Gauge,
+    free_ports: Gauge,
+}
+
+/// Counts one as long as it lives.
+pub(crate) struct Counting(Gauge);
+
+impl Counting {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let metrics = Self {
+            registry: Mutex::default(),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            in_flight: Family::default(),
+            long_running: Family::default(),
+            rejected: Counter::default(),
+            objects: Family::default(),
+            watch_events: Family::default(),
+            addresses: Family::default(),
+            free_addresses: Family::default(),
+            ports: Gauge::default(),
+            free_ports: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&self) {
+        let registry = &mut *self.registry.lock();
+        let m = self;
+        registry.register("apiserver_request", "Requests that were answered", m.requests.clone());
+        let help = "How long answers took, in seconds; watches are left out";
+        registry.register("apiserver_request_duration_seconds", help, m.durations.clone());
+        let help = "Requests that are being worked on";
+        registry.register("apiserver_current_inflight_requests", help, m.in_flight.clone());
+        registry.register("apiserver_longrunning_requests", "Watches that are open", m.long_running.clone());
+        let help = "Requests that were refused because too many were asked at once";
+        registry.register("apiserver_flowcontrol_rejected_requests", help, m.rejected.clone());
+        registry.register("apiserver_resource_objects", "Objects that are stored", m.objects.clone());
+        registry.register("apiserver_watch_events", "Events that were sent to watches", m.watch_events.clone());
+        let name = "kube_apiserver_clusterip_allocator_allocated_ips";
+        registry.register(name, "Cluster IPs that are taken", m.addresses.clone());
+        let name = "kube_apiserver_clusterip_allocator_available_ips";
+        registry.register(name, "Cluster IPs that are free", m.free_addresses.clone());
+        let name = "kube_apiserver_nodeport_allocator_allocated_ports";
+        registry.register(name, "Node ports that are taken", m.ports.clone());
+        let name = "kube_apiserver_nodeport_allocator_available_ports";
+        registry.register(name, "Node ports that are free", m.free_ports.clone());
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, request: &Request, code: u16, took: Duration) {
+        let Request { verb, group, version, resource, subresource, scope, component, dry_run } = request.clone();
+        let answered = Answered { code, verb, group, version, resource, subresource, scope, component, dry_run };
+        self.requests.get_or_create(&answered).inc();
+        if !request.is_watch() {
+            self.durations.get_or_create(request).observe(took.as_secs_f64());
+        }
+        if code == 429 {
+            self.rejected.inc();
+        }
+    }
+
+    /// A request is being worked on.
+    pub fn working(&self, verb: &str) -> Counting {
+        let request_kind = if matches!(verb, "get" | "list" | "watch") { "readOnly" } else { "mutating" };
+        Counting::new(self.in_flight.get_or_create_owned(&Mutation { request_kind }))
+    }
+
+    /// A watch is open: what counts it, and its events.
+    pub fn watching(&self, kind: &'static kinds::Kind) -> (Counting, Counter) {
+        let resource = Resource { group: kind.group, resource: kind.plural };
+        let counting = Counting::new(self.long_running.get_or_create_owned(&resource));
+        (counting, self.watch_events.get_or_create_owned(&resource))
+    }
+
+    /// Everything as text.
+    pub fn text(&self, api: &Api) -> Result<String, std::fmt::Error> {
+        for kind in registry::all() {
+            let resource = Resource { group: kind.group, resource: kind.plural };
+            self.objects.get_or_create(&resource).set(number(api.cache.count(kind)));
+        }
+        let range = Range { cidr: api.config.service_cidr.to_string() };
+        let (taken, free) = crate::alloc::addresses(api);
+        self.addresses.get_or_create(&range).set(number(taken));
+        self.free_addresses.get_or_create(&range).set(number(free));
+        let (taken, free) = crate::alloc::ports(api);
+        self.ports.set(number(taken));
+        self.free_ports.set(number(free));
+        let mut encoded = String::new();
+        text::encode(&mut encoded, &self.registry.lock())?;
+        let mut text = classic(&encoded);
+        process(&mut text)?;
+        Ok(text)
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The text in the older form, which every reader knows: there a counter is called in whole what its values are called.
+fn classic(encoded: &str) -> String {
+    let counters: Vec<&str> =
+        encoded.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut out = String::with_capacity(encoded.len());
+    for line in encoded.lines().filter(|line| *line != "# EOF") {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words.as_slice() {
+            ["#", what @ ("TYPE" | "HELP"), name, rest] if counters.contains(name) => {
+                out.push_str(&format!("# {what} {name}_total {rest}\n"));
+            }
+            _ => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+/// What the kernel tells of this process; nothing where there is no `/proc`.
+fn process(out: &mut String) -> std::fmt::Result {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident =
+        status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    if let Some(kilobytes) = resident {
+        writeln!(
+            out,
+            "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {}",
+            kilobytes * 1024
+        )?;
+    }
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, which may have blanks: fields 14 and 15 are times in ticks of a hundredth of a second.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field - 3).and_then(|ticks| ticks.parse::<u64>().ok());
+    if let (Some(user), Some(system)) = (ticks(14), ticks(15)) {
+        let ticks = user + system;
+        writeln!(
+            out,
+            "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {}.{:02}",
+            ticks / 100,
+            ticks % 100
+        )?;
+    }
+    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+        writeln!(out, "# TYPE process_open_fds gauge\nprocess_open_fds {}", open.count())?;
+    }
+    Ok(())
+}
