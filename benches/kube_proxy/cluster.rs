@@ -162,6 +162,22 @@ impl Cluster {
         }
         self.services = services;
         println!("{services} Services and slices after {:.1} s", started.elapsed().as_secs_f64());
+        self.settle();
+    }
+
+    /// Waits until the API server and its store have come to rest: for two seconds they used less than a fifth of a CPU.
+    /// What they have to do about new objects would otherwise count for whoever is measured first.
+    fn settle(&self) {
+        let window = Duration::from_secs(2);
+        let used = || self.children.iter().map(|child| crate::figures::cpu(child.id())).sum::<Duration>();
+        for _ in 0..60 {
+            let before = used();
+            std::thread::sleep(window);
+            if used().saturating_sub(before) < window / 5 {
+                return;
+            }
+        }
+        println!("  the API server did not come to rest");
     }
 
     /// How many objects a list has.

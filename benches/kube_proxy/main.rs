@@ -1,15 +1,19 @@
-//! `portolan agent` beside kube-proxy, on one real API server: `cargo bench --bench kube_proxy -- --services 1,1000,10000`.
+//! `portolan agent` beside kube-proxy, on one real API server: `cargo bench --bench kube_proxy` for 1, 1,000 and 10,000
+//! Services, and with `-- --all` for 30,000 and 100,000 too, in at most 20 minutes. With `--keep` a run that was ended
+//! goes on where it was.
 //!
 //! Everything happens in namespaces of its own: etcd and kube-apiserver in one, and for each peer in turn a fresh node
 //! between a client's namespace and one that is all endpoints. The programs of the peers are looked for in
 //! `PORTOLAN_PEERS` (default: `~/.cache/portolan-peers`): etcd, kube-apiserver, kube-proxy. Printed, never asserted.
 //!
 //! Reading order: [`lab`] (namespaces), [`cluster`] (the API and its objects, most of them by [`seed`]), [`peer`] (who is measured),
-//! [`probe`] (how it is seen), [`measure`] (what is measured), [`report`] (the table).
+//! [`probe`] (how it is seen), [`measure`] (what is measured), [`report`] (the table), [`kept`] (figures that
+//! are there already).
 #![expect(clippy::expect_used, reason = "a benchmark says by a panic what it could not do")]
 
 mod cluster;
 mod figures;
+mod kept;
 mod lab;
 mod measure;
 mod peer;
@@ -18,14 +22,18 @@ mod report;
 mod seed;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 
 use cluster::Cluster;
+use kept::Kept;
 use measure::Measured;
 use peer::Kind;
 use report::Report;
+
+/// As many as Kubernetes is said to carry, and ten times as many.
+const ALL: [u32; 5] = [1, 1_000, 10_000, 30_000, 100_000];
 
 /// What to run.
 #[derive(Debug, Parser)]
@@ -33,6 +41,15 @@ struct Arguments {
     /// Numbers of Services, each with three endpoints, in rising order.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 1_000, 10_000])]
     services: Vec<u32>,
+    /// The same with 30,000 and 100,000.
+    #[arg(long, conflicts_with = "services")]
+    all: bool,
+    /// After so many minutes nothing more is begun.
+    #[arg(long, default_value_t = 20)]
+    minutes: u64,
+    /// kube-proxy is not measured with more Services than that: in its mode nftables, and in its mode iptables.
+    #[arg(long, value_delimiter = ',', num_args = 2, default_values_t = [30_000, 1_000])]
+    up_to: Vec<u32>,
     /// Who is measured.
     #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Kind::Portolan, Kind::Nftables, Kind::Iptables])]
     peers: Vec<Kind>,
@@ -40,7 +57,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Part>,
     /// The longest that one peer may take for its first sync, and for each of the other parts, in seconds.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 150)]
     cap: u64,
     /// How long the CPU is watched while nothing changes, in seconds.
     #[arg(long, default_value_t = 60)]
@@ -48,7 +65,8 @@ struct Arguments {
     /// Slices that are made one after another to see how soon each is connected to.
     #[arg(long, default_value_t = 200)]
     samples: usize,
-    /// A folder for etcd's data and the logs. Default: a temporary one.
+    /// A folder for figures, etcd's data and the logs; figures that are there are not taken again. Default: a temporary
+    /// one.
     #[arg(long)]
     keep: Option<PathBuf>,
     /// Another binary of Portolan than the one just built, to compare two versions.
@@ -102,22 +120,61 @@ fn main() {
     let portolan = arguments.portolan.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_portolan")));
 
     report::describe_machine(&peers, &portolan);
+    let end = Instant::now() + Duration::from_secs(60 * arguments.minutes);
+    let mut kept = Kept::open(&work, &portolan);
     let mut cluster = Cluster::start(&peers, &work);
-    for services in &arguments.services {
-        cluster.grow(*services);
-        let mut report = Report::new(*services, cluster.describe());
-        for kind in &arguments.peers {
-            let program = if *kind == Kind::Portolan { portolan.clone() } else { peers.join("kube-proxy") };
-            let mut measured = Measured::new(&cluster, *kind, &program, &work, Duration::from_secs(arguments.cap));
-            run_parts(&arguments, &mut measured);
-            report.add(*kind, measured.finish());
+    let sizes = if arguments.all { &ALL[..] } else { &arguments.services };
+    for services in sizes.iter().copied() {
+        cluster.grow(services);
+        let mut report = Report::new(services, cluster.describe());
+        for kind in arguments.peers.iter().copied().filter(|kind| arguments.measures(*kind, services)) {
+            if let Some(figures) = kept.get(services, kind) {
+                report.add(kind, figures);
+                continue;
+            }
+            if Instant::now() > end {
+                println!("{services} Services, {kind}: left out, {} minutes are over", arguments.minutes);
+                continue;
+            }
+            let program = if kind == Kind::Portolan { portolan.clone() } else { peers.join("kube-proxy") };
+            let mut measured = Measured::new(&cluster, kind, &program, &work, Duration::from_secs(arguments.cap));
+            run_parts(&arguments, (services, kind), &mut measured);
+            let figures = measured.finish();
+            kept.put(services, kind, &figures);
+            report.add(kind, figures);
         }
         report.print();
     }
 }
 
-fn run_parts(arguments: &Arguments, measured: &mut Measured<'_>) {
-    let wanted = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
+impl Arguments {
+    /// Whether a peer is measured with so many Services.
+    fn measures(&self, kind: Kind, services: u32) -> bool {
+        match kind {
+            Kind::Portolan => true,
+            Kind::Nftables => services <= self.up_to[0],
+            Kind::Iptables => services <= self.up_to[1],
+        }
+    }
+
+    /// Whether a part of it is. Of what nobody asks for by name, kube-proxy is left out where it would take long: each
+    /// of its changes takes seconds with many Services.
+    fn wants(&self, part: Part, (services, kind): (u32, Kind)) -> bool {
+        if !self.only.is_empty() {
+            return self.only.contains(&part);
+        }
+        match part {
+            Part::FirstSync | Part::Memory | Part::Connect => true,
+            Part::Latency => services <= 30_000 && (kind == Kind::Portolan || services <= 10_000),
+            Part::Churn | Part::Restart => services <= 30_000 && (kind == Kind::Portolan || services <= 1_000),
+            Part::Quiet => services == 10_000,
+            Part::Large => services == 1_000,
+        }
+    }
+}
+
+fn run_parts(arguments: &Arguments, of: (u32, Kind), measured: &mut Measured<'_>) {
+    let wanted = |part: Part| arguments.wants(part, of);
     if !measured.first_sync() {
         return;
     }

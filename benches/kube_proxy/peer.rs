@@ -14,7 +14,7 @@ use serde_json::json;
 use testbed::Namespace;
 
 /// Who.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// `portolan agent`.
     Portolan,

@@ -6,10 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde::{Deserialize, Serialize};
+
 use crate::peer::Kind;
 
 /// What is measured, in the order of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Row {
     FirstSync,
     SyncItself,
@@ -67,9 +69,9 @@ impl Row {
     /// What is aimed at with so many Services.
     fn target(self, services: u32) -> &'static str {
         match (self, services) {
-            (Row::FirstSync, 10_000) => "ratio 40",
-            (Row::FirstSync, 30_000) => "800",
-            (Row::FirstSync, 100_000) => "3,000",
+            (Row::FirstSync | Row::SyncItself, 10_000) => "ratio 40",
+            (Row::FirstSync | Row::SyncItself, 30_000) => "800",
+            (Row::FirstSync | Row::SyncItself, 100_000) => "3,000",
             (Row::Rss, ..=10_000) => "40",
             (Row::ConnectRatio, _) => "1.35",
             (Row::Latency99, _) => "8",
@@ -83,7 +85,7 @@ impl Row {
 }
 
 /// One figure.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub enum Figure {
     /// Measured.
     Value(f64),

@@ -35,7 +35,6 @@ impl Pattern {
             metadata["uid"] = json!(uid(kind));
             if let Some(metadata) = metadata.as_object_mut() {
                 metadata.remove("resourceVersion");
-                metadata.remove("managedFields");
             }
             object
         };

@@ -127,15 +127,32 @@ impl Backend {
         let mut sets = BTreeMap::new();
         for listed in self.socket.sets(id)? {
             let set = Arc::new(listed.object);
-            let mut elements = Elements::new();
-            if !by_packets.contains(&&*set.name) {
-                let mut take = |element: nft::Element| elements.insert(ElementKey::of(&element), element.data);
-                self.socket.each_element(id, &set.name, |element| drop(take(element)))?;
-            }
+            let skipped = by_packets.contains(&&*set.name);
+            let elements = if skipped { Elements::new() } else { self.read_elements(id, &set.name)? };
             sets.insert(set.name.clone(), (set, elements));
         }
         content.sets = sets;
         Ok(Some(content))
+    }
+
+    /// The kernel goes through a set's hash table anew for each part of a dump, and passes over as many elements as it has
+    /// told. While the table grows, which it does after a large change and without another generation, their order is
+    /// another one each time: elements are told twice, and as many not at all. So where one is told twice all are read
+    /// again.
+    fn read_elements(&mut self, id: &TableId, set: &str) -> Result<Elements, DumpError> {
+        let mut all = Elements::new();
+        for _ in 0..ATTEMPTS {
+            let (mut read, mut twice) = (Elements::new(), false);
+            let mut take =
+                |element: nft::Element| twice |= read.insert(ElementKey::of(&element), element.data).is_some();
+            self.socket.each_element(id, set, &mut take)?;
+            if !twice {
+                return Ok(read);
+            }
+            all.append(&mut read);
+        }
+        tracing::debug!(set, "each dump told elements twice: what all of them told is taken together");
+        Ok(all)
     }
 }
 

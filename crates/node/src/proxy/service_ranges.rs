@@ -42,20 +42,18 @@ pub(super) async fn keep(client: Client, tell: watch::Sender<Option<Vec<IpNet>>>
             Some(Change::Synced) => synced = true,
         }
         if synced {
-            let mut now: Vec<IpNet> = ranges.values().flatten().copied().collect();
-            now.sort_unstable();
-            now.dedup();
-            set(&tell, now);
+            set(&tell, sorted(ranges.values().flatten().copied()));
         }
     }
 }
 
-/// Returns when the server has ServiceCIDRs; meanwhile tells that there are none.
+/// Returns when the server has ServiceCIDRs, and tells what they say; meanwhile tells that there are none.
 async fn served(api: &Api<ServiceCIDR>, tell: &watch::Sender<Option<Vec<IpNet>>>) {
     let mut said = String::new();
     loop {
-        let wait = match api.list(&ListParams::default().limit(1)).await {
-            Ok(_) => return,
+        let wait = match api.list(&ListParams::default()).await {
+            // The agent waits for it: it need not wait for the list with which following begins.
+            Ok(list) => return set(tell, sorted(list.items.iter().flat_map(of))),
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
                 set(tell, Vec::new());
                 if said != status.message {
@@ -83,6 +81,13 @@ async fn served(api: &Api<ServiceCIDR>, tell: &watch::Sender<Option<Vec<IpNet>>>
 fn of(object: &ServiceCIDR) -> Vec<IpNet> {
     let ranges = object.spec.as_ref().and_then(|spec| spec.cidrs.as_deref()).unwrap_or_default();
     ranges.iter().filter_map(|range| range.parse().ok()).collect()
+}
+
+fn sorted(ranges: impl Iterator<Item = IpNet>) -> Vec<IpNet> {
+    let mut sorted: Vec<IpNet> = ranges.collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
 }
 
 fn set(tell: &watch::Sender<Option<Vec<IpNet>>>, now: Vec<IpNet>) {

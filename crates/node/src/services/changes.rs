@@ -18,7 +18,7 @@ use crate::follow;
 use crate::views::{EndpointSlice, Service};
 
 /// How many batches of changes may wait to be taken.
-const WAITING: usize = 16;
+const WAITING: usize = 64;
 
 /// One change of one of the kinds that are followed.
 #[derive(Debug)]
