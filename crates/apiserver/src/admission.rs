@@ -1,7 +1,9 @@
-//! What is let in: nothing into a namespace that is not there or on its way out, and no Pod without a service account.
+//! What is let in: nothing into a namespace that is not there or on its way out, no Pod without a service account, beyond
+//! the limits of its namespace or of a class that there is not.
 
-use kinds::document::{given, text};
-use kinds::{Kind, Scope};
+use kinds::document::{flag, given, integer, text, text_at};
+use kinds::pod::{Classes, broken_limits, fill_in_limits, use_classes};
+use kinds::{Kind, Scope, ingress, ingress_class, limit_range, priority_class, runtime_class};
 use serde_json::Value;
 
 use crate::api::Api;
@@ -43,6 +45,57 @@ pub(crate) fn use_account(api: &Api, namespace: &str, pod: &mut Value, random: &
             Ok(())
         }
         None => Err(format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found")),
+    }
+}
+
+/// Gives a new Pod what the LimitRanges of its namespace say and what follows from its classes.
+pub(crate) fn use_limits_and_classes(api: &Api, namespace: &str, pod: &mut Value) -> Result<(), String> {
+    let ranges: Vec<Value> =
+        api.cache.list(&limit_range::KIND, namespace).objects.iter().map(|range| range.document()).collect();
+    fill_in_limits(pod, &ranges);
+    for range in &ranges {
+        match broken_limits(pod, range).as_slice() {
+            [] => {}
+            [one] => return Err(one.clone()),
+            many => return Err(format!("[{}]", many.join(", "))),
+        }
+    }
+    let class = |kind: &'static Kind, field: &str| {
+        let name = text(&pod["spec"], field);
+        let found = if name.is_empty() { None } else { api.cache.get(kind, "", name) };
+        found.map(|class| class.document())
+    };
+    let (priority, runtime) =
+        (class(&priority_class::KIND, "priorityClassName"), class(&runtime_class::KIND, "runtimeClassName"));
+    let default_priority = default_priority(api);
+    let classes =
+        Classes { priority: priority.as_ref(), default_priority: default_priority.as_ref(), runtime: runtime.as_ref() };
+    use_classes(pod, &classes)
+}
+
+/// The class of Pods that name none: of several, that of the lowest value.
+fn default_priority(api: &Api) -> Option<Value> {
+    let classes = api.cache.list(&priority_class::KIND, "").objects;
+    let defaults = classes.iter().map(|class| class.document()).filter(|class| flag(class, "globalDefault"));
+    defaults.min_by_key(|class| integer(class, "value"))
+}
+
+/// Gives a new Ingress that names no class the default one: of several, the newest.
+pub(crate) fn use_ingress_class(api: &Api, kind: &'static Kind, object: &mut Value) {
+    if !std::ptr::eq(kind, &ingress::KIND) || given(&object["spec"], "ingressClassName").is_some() {
+        return;
+    }
+    if text_at(&object["metadata"], "annotations", "kubernetes.io/ingress.class").is_some() {
+        return;
+    }
+    let classes = api.cache.list(&ingress_class::KIND, "").objects;
+    let defaults = classes.iter().map(|class| class.document()).filter(ingress_class::is_default);
+    let newest = defaults.max_by_key(|class| {
+        let metadata = &class["metadata"];
+        (text(metadata, "creationTimestamp").to_owned(), std::cmp::Reverse(text(metadata, "name").to_owned()))
+    });
+    if let Some(class) = newest {
+        object["spec"]["ingressClassName"] = class["metadata"]["name"].clone();
     }
 }
 

@@ -12,6 +12,7 @@ use crate::authz::Authorizer;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::quota::Turns;
 use crate::status::Status;
 
 /// How long a request waits for what is written to be seen.
@@ -25,6 +26,8 @@ pub(crate) struct Api {
     pub cache: Arc<Cache>,
     /// Decides who may do what.
     pub authorizer: Authorizer,
+    /// Whose turn it is to take of a namespace's quotas.
+    pub quota_turns: Turns,
     pub config: Config,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,

@@ -49,6 +49,14 @@ async fn ensure(api: &Api) -> Result<(), BootstrapError> {
         Wanted { group: "", plural: "namespaces", namespace: "", name, document: namespace }.ensure(api).await?;
     }
     client_authority(api).await?;
+    for (name, value, description) in kinds::priority_class::SYSTEM {
+        let class = json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": { "name": name },
+            "value": value, "description": description,
+        });
+        let (group, plural) = ("scheduling.k8s.io", "priorityclasses");
+        Wanted { group, plural, namespace: "", name, document: class }.ensure(api).await?;
+    }
     range(api).await?;
     service(api).await?;
     if api.config.advertise.is_loopback() || api.config.advertise.is_unspecified() {

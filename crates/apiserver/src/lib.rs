@@ -34,6 +34,7 @@ pub mod server;
 pub mod status;
 
 mod admission;
+mod aggregation;
 mod alloc;
 mod api;
 mod authz;
@@ -58,6 +59,7 @@ mod nodes;
 mod ownership;
 mod proxy;
 mod query;
+mod quota;
 mod relay;
 mod request;
 mod resources;

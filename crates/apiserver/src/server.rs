@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::aggregation;
 use crate::api::Api;
 use crate::authn::Authenticator;
 use crate::authn::service_accounts::{ServiceAccountTokens, TokenError};
@@ -24,6 +25,7 @@ use crate::https::{self, ListenError};
 use crate::identity::User;
 use crate::metrics::Metrics;
 use crate::nodes::{Nodes, NodesError};
+use crate::quota::{self, Turns};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,7 @@ impl Server {
             store: config.store.clone(),
             authorizer: Authorizer::new(cache.clone()),
             cache,
+            quota_turns: Turns::default(),
             config,
             addresses,
             stopping: CancellationToken::new(),
@@ -89,6 +92,8 @@ impl Server {
         }
         server.connections.spawn(bootstrap::keep(api.clone()));
         server.connections.spawn(expiry::run(api.clone()));
+        server.connections.spawn(quota::keep(api.clone()));
+        server.connections.spawn(aggregation::keep(api.clone()));
         api.ready.store(true, Ordering::Release);
         Ok(server)
     }

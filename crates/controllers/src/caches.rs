@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::IPAddress;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::{Cache, Cached, Index, Key};
 use crate::change::{Act, Change};
+use crate::objects::workload::DaemonSet;
 use crate::objects::{Deployment, Lease, Meta, Node, Pod, ReplicaSet, pod};
 use crate::reflect;
 use crate::write::Written;
@@ -51,6 +53,10 @@ pub struct Caches {
     pub replica_sets: Arc<Cache<ReplicaSet>>,
     /// Deployments.
     pub deployments: Arc<Cache<Deployment>>,
+    /// DaemonSets.
+    pub daemon_sets: Arc<Cache<DaemonSet>>,
+    /// PodDisruptionBudgets.
+    pub budgets: Arc<Cache<PodDisruptionBudget>>,
     /// ServiceAccounts.
     pub service_accounts: Arc<Cache<ServiceAccount>>,
     /// The ConfigMaps called [`ROOT_CA`], and no others.
@@ -75,6 +81,8 @@ impl Caches {
         follow(&self.slices, client, everything.clone(), tasks, stop);
         follow(&self.replica_sets, client, everything.clone(), tasks, stop);
         follow(&self.deployments, client, everything.clone(), tasks, stop);
+        follow(&self.daemon_sets, client, everything.clone(), tasks, stop);
+        follow(&self.budgets, client, everything.clone(), tasks, stop);
         follow(&self.service_accounts, client, everything, tasks, stop);
         follow(&self.root_cas, client, root_cas, tasks, stop);
         self.watch_load_balancers(client, tasks, stop);
@@ -125,6 +133,8 @@ impl Caches {
         self.slices.close();
         self.replica_sets.close();
         self.deployments.close();
+        self.daemon_sets.close();
+        self.budgets.close();
         self.service_accounts.close();
         self.root_cas.close();
         self.load_balancer_settings.close();
@@ -143,6 +153,8 @@ impl Caches {
             self.slices.synced(),
             self.replica_sets.synced(),
             self.deployments.synced(),
+            self.daemon_sets.synced(),
+            self.budgets.synced(),
             self.service_accounts.synced(),
             self.root_cas.synced(),
             self.load_balancer_settings.synced(),
@@ -161,6 +173,8 @@ impl Caches {
             "endpointslices" => seen(&self.slices, change, written).await,
             "replicasets" => seen(&self.replica_sets, change, written).await,
             "deployments" => seen(&self.deployments, change, written).await,
+            "daemonsets" => seen(&self.daemon_sets, change, written).await,
+            "poddisruptionbudgets" => seen(&self.budgets, change, written).await,
             "serviceaccounts" => seen(&self.service_accounts, change, written).await,
             "ipaddresses" => seen(&self.ip_addresses, change, written).await,
             "configmaps" if change.name == ROOT_CA => seen(&self.root_cas, change, written).await,
@@ -208,6 +222,8 @@ pub fn orphans(namespace: &str) -> String {
 impl Cached for Namespace {}
 impl Cached for Node {}
 impl Cached for Lease {}
+impl Cached for DaemonSet {}
+impl Cached for PodDisruptionBudget {}
 impl Cached for ServiceAccount {}
 impl Cached for ConfigMap {}
 

@@ -46,8 +46,12 @@ impl Resource {
     }
 }
 
+/// `poddisruptionbudgets`
+pub const BUDGETS: Resource = Resource::new("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");
 /// `configmaps`
 pub const CONFIG_MAPS: Resource = Resource::new("", "v1", "configmaps", "ConfigMap");
+/// `daemonsets`
+pub const DAEMON_SETS: Resource = Resource::new("apps", "v1", "daemonsets", "DaemonSet");
 /// `deployments`
 pub const DEPLOYMENTS: Resource = Resource::new("apps", "v1", "deployments", "Deployment");
 /// `endpoints`

@@ -28,7 +28,9 @@ pub mod services;
 pub mod trigger_time;
 pub mod write;
 
+pub mod daemonset;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoints;
 pub mod endpointslice;
 pub mod endpointslicemirroring;

@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::events::Recorder;
 use crate::write::Writer;
 use crate::{
-    deployment, endpoints, endpointslice, endpointslicemirroring, garbagecollector, loadbalancer, namespace, nodeipam,
-    nodelifecycle, podgc, programmed, replicaset, rootca, scheduler, serviceaccount,
+    daemonset, deployment, disruption, endpoints, endpointslice, endpointslicemirroring, garbagecollector,
+    loadbalancer, namespace, nodeipam, nodelifecycle, podgc, programmed, replicaset, rootca, scheduler, serviceaccount,
 };
 
 /// How long the controllers may take to end.
@@ -33,7 +33,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     let recorder = Recorder::start(writer.clone(), stop.clone());
     let context = Arc::new(Context { caches: Caches::default(), writer, recorder, config, stop: stop.clone() });
 
-    let controllers: [BoxFuture<'static, ()>; 16] = [
+    let controllers: [BoxFuture<'static, ()>; 18] = [
         endpointslice::start(context.clone()),
         replicaset::start(context.clone()),
         scheduler::start(context.clone()),
@@ -49,6 +49,8 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
         endpointslicemirroring::start(context.clone()),
         namespace::start(context.clone()),
         programmed::start(context.clone()),
+        disruption::start(context.clone()),
+        daemonset::start(context.clone()),
         garbagecollector::start(context.clone(), client.clone()),
     ];
 

@@ -34,6 +34,7 @@ mod tests;
 use serde_json::Value;
 
 pub use account::use_account;
+pub use admission::{Classes, use_classes};
 pub(crate) use containers::{container_resource, resource_name};
 pub use limits::{broken_limits, fill_in_limits};
 pub use references::{References, references};
@@ -70,10 +71,10 @@ impl Strategy for Pod {
     }
 
     fn admit(&self, object: &mut Value) -> Result<(), String> {
-        match object_mut(object, "spec") {
-            Some(spec) => admission::admit(spec),
-            None => Ok(()),
+        if let Some(spec) = object_mut(object, "spec") {
+            admission::admit(spec);
         }
+        Ok(())
     }
 
     fn prepare_for_create(&self, object: &mut Value) {

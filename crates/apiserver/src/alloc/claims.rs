@@ -7,11 +7,21 @@
 use bytes::Bytes;
 use store::{Expect, Transaction};
 
+/// A record that is changed together with an object: only if it is still at this revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub key: String,
+    pub revision: u64,
+    pub value: Bytes,
+}
+
 /// Keys that a write takes and gives back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub taken: Vec<(String, Bytes)>,
     pub released: Vec<String>,
+    /// What else becomes something else by it.
+    pub changed: Vec<Changed>,
 }
 
 impl Claims {
@@ -22,6 +32,10 @@ impl Claims {
         }
         for key in self.released.iter().filter(|key| !self.taken.iter().any(|(taken, _)| taken == *key)) {
             transaction = transaction.delete(key.as_str());
+        }
+        for Changed { key, revision, value } in &self.changed {
+            transaction =
+                transaction.expect(key.as_str(), Expect::Revision(*revision)).put(key.as_str(), value.clone());
         }
         transaction
     }

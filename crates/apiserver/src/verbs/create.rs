@@ -19,6 +19,7 @@ use crate::clock;
 use crate::node_restriction::{self, Act};
 use crate::ownership;
 use crate::query::WriteOptions;
+use crate::quota;
 use crate::response::Body;
 use crate::status::Status;
 
@@ -86,7 +87,9 @@ async fn attempt(
     kind.strategy.admit(&mut document).map_err(refused)?;
     if (kind.group, kind.plural) == ("", "pods") {
         admission::use_account(api, namespace, &mut document, &generate("")).map_err(refused)?;
+        admission::use_limits_and_classes(api, namespace, &mut document).map_err(refused)?;
     }
+    admission::use_ingress_class(api, kind, &mut document);
     fill_metadata(&mut document);
     if let Some(user) = &options.user {
         let asked = escalation::Written { kind, namespace, asked: "", new: &document, old: None };
@@ -97,11 +100,13 @@ async fn attempt(
         let mut document = document.clone();
         let name = text(at(&document, "metadata"), "name").to_owned();
         let place = Place { kind, namespace, name: &name };
-        let claims = match write::is_service(kind) {
+        let mut claims = match write::is_service(kind) {
             true => alloc::create(api, &mut document, options.dry_run)?,
             false => Claims::default(),
         };
         let warnings = prepare(place, &mut document)?;
+        let charge = quota::charge(api, kind, namespace, &document, None).await.map_err(refused)?;
+        claims.changed.clone_from(&charge.changed);
         let object = if options.dry_run {
             if api.cache.get(kind, namespace, &name).is_some() {
                 return Err(Status::already_exists(kind, &name));

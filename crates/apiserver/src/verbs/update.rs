@@ -16,6 +16,7 @@ use crate::cache::object::Object;
 use crate::node_restriction::{self, Act};
 use crate::ownership;
 use crate::query::WriteOptions;
+use crate::quota;
 use crate::response::Body;
 use crate::status::Status;
 
@@ -118,11 +119,18 @@ impl Update<'_> {
             node_restriction::check(api, user, kind, self.part.subresource(), Act::Update(&new, &old))
                 .map_err(|why| Status::forbidden(kind.group, kind.plural, self.name, &why))?;
         }
-        let claims = match self.part == Part::Object && write::is_service(self.kind) {
+        let mut claims = match self.part == Part::Object && write::is_service(self.kind) {
             true => alloc::update(api, &mut new, &old, options.dry_run)?,
             false => Claims::default(),
         };
         let warnings = self.prepare(&mut new, &old, place)?;
+        // Of what quotas count, only a Service may take more than it had.
+        let charge = match self.part == Part::Object && write::is_service(self.kind) {
+            true => quota::charge(api, self.kind, self.namespace, &new, Some(&old)).await,
+            false => Ok(quota::Charge::default()),
+        };
+        let charge = charge.map_err(|why| Status::forbidden(self.kind.group, self.kind.plural, self.name, &why))?;
+        claims.changed.clone_from(&charge.changed);
         let done = |object| Ok(Round::Done(Written { object, created: false, warnings }));
         if options.dry_run {
             return done(Object::new(self.kind, &new, existing.revision));

@@ -13,6 +13,9 @@ pub type ReplicaSet = View<v1::ReplicaSet, ReplicaSetSpec, ReplicaSetStatus>;
 /// What is kept of a Deployment.
 pub type Deployment = View<v1::Deployment, DeploymentSpec, DeploymentStatus>;
 
+/// What is kept of a DaemonSet.
+pub type DaemonSet = View<v1::DaemonSet, DaemonSetSpec, DaemonSetStatus>;
+
 /// The label that tells the Pods of a Deployment's ReplicaSets apart.
 pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
@@ -59,6 +62,53 @@ pub struct ReplicaSetStatus {
 
 fn nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// `spec` of a DaemonSet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DaemonSetSpec {
+    /// How long a Pod has to be ready to be available.
+    pub min_ready_seconds: Option<i32>,
+    /// Which Pods are its own.
+    pub selector: LabelSelector,
+    /// What its Pods look like.
+    #[serde(default)]
+    pub template: Template,
+    /// How old Pods are replaced by new ones; `type` is `RollingUpdate` or `OnDelete`.
+    pub update_strategy: Option<Strategy>,
+}
+
+/// `status` of a DaemonSet.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DaemonSetStatus {
+    /// Nodes that should have a Pod and have one.
+    #[serde(deserialize_with = "nullable")]
+    pub current_number_scheduled: i32,
+    /// Nodes that should have none and have one.
+    #[serde(deserialize_with = "nullable")]
+    pub number_misscheduled: i32,
+    /// Nodes that should have a Pod.
+    #[serde(deserialize_with = "nullable")]
+    pub desired_number_scheduled: i32,
+    /// Of those, with one that is ready.
+    #[serde(deserialize_with = "nullable")]
+    pub number_ready: i32,
+    /// The generation that this status is about.
+    #[serde(deserialize_with = "nullable")]
+    pub observed_generation: i64,
+    /// Of those, with one of the present template.
+    #[serde(deserialize_with = "nullable")]
+    pub updated_number_scheduled: i32,
+    /// Of those, with one that has been ready for `minReadySeconds`.
+    #[serde(deserialize_with = "nullable")]
+    pub number_available: i32,
+    /// Of those, without such a one.
+    #[serde(deserialize_with = "nullable")]
+    pub number_unavailable: i32,
+    /// How often the name of a revision was taken.
+    pub collision_count: Option<i32>,
 }
 
 /// `spec` of a Deployment.

@@ -71,7 +71,7 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
 }
 
 /// Whether the node selector and the required affinity of a Pod select a node.
-fn selects(scheduling: &Scheduling, node: &Node) -> bool {
+pub fn selects(scheduling: &Scheduling, node: &Node) -> bool {
     let pairs = scheduling.node_selector.iter().all(|(key, value)| node.label(key) == Some(value));
     let required = scheduling.node_affinity.as_ref();
     let required = required.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());

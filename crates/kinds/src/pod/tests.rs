@@ -37,6 +37,7 @@ fn merge(into: &mut Value, patch: Value) {
 fn create(mut object: Value) -> Result<Value, Vec<String>> {
     Pod.default(&mut object);
     Pod.admit(&mut object).map_err(|refusal| vec![refusal])?;
+    use_classes(&mut object, &Classes::default()).map_err(|refusal| vec![refusal])?;
     Pod.prepare_for_create(&mut object);
     let faults = texts_of(Pod.validate(&object));
     if faults.is_empty() { Ok(object) } else { Err(faults) }
@@ -69,6 +70,7 @@ fn defaults() {
     });
     Pod.default(&mut object);
     Pod.admit(&mut object).unwrap();
+    use_classes(&mut object, &Classes::default()).unwrap();
     use_account(&mut object, &json!({}), "abcde");
     Pod.prepare_for_create(&mut object);
     assert_eq!(Pod.validate(&object), []);

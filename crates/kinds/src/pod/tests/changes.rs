@@ -148,6 +148,7 @@ fn what_else_changed_is_shown() {
     let mut old = pod(json!({"nodeSelector": {"no": "where"}}), json!({"image": "registry.k8s.io/pause:3.10.2"}));
     Pod.default(&mut old);
     Pod.admit(&mut old).unwrap();
+    use_classes(&mut old, &Classes::default()).unwrap();
     use_account(&mut old, &json!({}), "abcde");
     Pod.prepare_for_create(&mut old);
     let mut new = old.clone();
