@@ -14,7 +14,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::api::Api;
 use crate::query::Query;
 use crate::request::RequestInfo;
 
@@ -152,6 +151,18 @@ pub(crate) struct Metrics {
     free_ports: Gauge,
 }
 
+/// What is there, which is counted when somebody asks.
+pub(crate) struct Stored<'s> {
+    /// How many objects of a kind.
+    pub objects: &'s dyn Fn(&'static kinds::Kind) -> usize,
+    /// The configured range of cluster IPs.
+    pub range: String,
+    /// How many of its addresses are taken, and how many are free.
+    pub addresses: (usize, usize),
+    /// How many node ports are taken, and how many are free.
+    pub ports: (usize, usize),
+}
+
 /// Counts one as long as it lives.
 pub(crate) struct Counting(Gauge);
 
@@ -238,18 +249,16 @@ impl Metrics {
     }
 
     /// Everything as text.
-    pub fn text(&self, api: &Api) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, stored: &Stored<'_>) -> Result<String, std::fmt::Error> {
         for kind in registry::all() {
             let resource = Resource { group: kind.group, resource: kind.plural };
-            self.objects.get_or_create(&resource).set(number(api.cache.count(kind)));
+            self.objects.get_or_create(&resource).set(number((stored.objects)(kind)));
         }
-        let range = Range { cidr: api.config.service_cidr.to_string() };
-        let (taken, free) = crate::alloc::addresses(api);
-        self.addresses.get_or_create(&range).set(number(taken));
-        self.free_addresses.get_or_create(&range).set(number(free));
-        let (taken, free) = crate::alloc::ports(api);
-        self.ports.set(number(taken));
-        self.free_ports.set(number(free));
+        let range = Range { cidr: stored.range.clone() };
+        self.addresses.get_or_create(&range).set(number(stored.addresses.0));
+        self.free_addresses.get_or_create(&range).set(number(stored.addresses.1));
+        self.ports.set(number(stored.ports.0));
+        self.free_ports.set(number(stored.ports.1));
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry.lock())?;
         let mut text = classic(&encoded);

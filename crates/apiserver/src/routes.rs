@@ -5,12 +5,13 @@ use std::sync::Arc;
 use http::{Method, Response, StatusCode};
 use kinds::{Scope, Subresource, registry};
 
+use crate::alloc;
 use crate::discovery;
 use crate::documents;
 use crate::events;
 use crate::front::{Asked, Front};
 use crate::health;
-use crate::metrics;
+use crate::metrics::{self, Stored};
 use crate::negotiate;
 use crate::proxy;
 use crate::request::RequestInfo;
@@ -51,7 +52,14 @@ async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
     }
     match path {
         "/metrics" => {
-            let text = front.api.metrics.text(&front.api).map_err(|error| Status::internal(error.to_string()))?;
+            let api = &front.api;
+            let stored = Stored {
+                objects: &|kind| api.cache.count(kind),
+                range: api.config.service_cidr.to_string(),
+                addresses: alloc::addresses(api),
+                ports: alloc::ports(api),
+            };
+            let text = api.metrics.text(&stored).map_err(|error| Status::internal(error.to_string()))?;
             Ok(response::typed(StatusCode::OK, metrics::MEDIA_TYPE, Body::whole(text)))
         }
         "/version" => Ok(response::json(StatusCode::OK, Body::whole(version::json()))),
