@@ -12,8 +12,8 @@ use crate::authz::Authorizer;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::quota::Turns;
 use crate::status::Status;
+use crate::turns::Turns;
 
 /// How long a request waits for what is written to be seen.
 const CATCH_UP: Duration = Duration::from_secs(10);

@@ -60,6 +60,7 @@ mod ownership;
 mod proxy;
 mod query;
 mod quota;
+mod recount;
 mod relay;
 mod request;
 mod resources;
@@ -67,6 +68,7 @@ mod reviews;
 mod routes;
 mod show;
 mod subresources;
+mod turns;
 mod verbs;
 mod version;
 

@@ -25,7 +25,8 @@ use crate::https::{self, ListenError};
 use crate::identity::User;
 use crate::metrics::Metrics;
 use crate::nodes::{Nodes, NodesError};
-use crate::quota::{self, Turns};
+use crate::recount;
+use crate::turns::Turns;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +93,7 @@ impl Server {
         }
         server.connections.spawn(bootstrap::keep(api.clone()));
         server.connections.spawn(expiry::run(api.clone()));
-        server.connections.spawn(quota::keep(api.clone()));
+        server.connections.spawn(recount::keep(api.clone()));
         server.connections.spawn(aggregation::keep(api.clone()));
         api.ready.store(true, Ordering::Release);
         Ok(server)
