@@ -16,7 +16,6 @@ mod kernel_counts;
 mod metrics;
 pub mod options;
 mod own_node;
-pub(crate) mod process;
 mod service_ranges;
 mod status;
 mod surroundings;
@@ -107,7 +106,7 @@ async fn start_and_wait(
 ) -> Result<(), ProxyError> {
     let (health, counters) = (Arc::new(Health::default()), Arc::new(Counters::default()));
     let (metrics, (asker, asked)) = (Metrics::new(counters.clone()), services::questions());
-    config.oom_score_adj.inspect(|score| process::set_oom_score_adj(*score));
+    config.oom_score_adj.inspect(|score| crate::process::set_oom_score_adj(*score));
     // First: whoever watches over the agent asks while it waits for the API.
     let servers = [
         ("health", config.health_address, status::health(health.clone(), metrics.clone())),

@@ -10,7 +10,7 @@ use dns::server::counters::{DURATIONS, Histogram, OCTETS};
 use dns::{Index, Server};
 
 use super::contact::Contact;
-use crate::proxy::process;
+use crate::process;
 
 /// The label `server` by which CoreDNS tells its listeners apart: that of the first address.
 pub(super) fn server_label(listen: &[SocketAddr]) -> String {

@@ -18,8 +18,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::kernel_counts::KernelCounts;
-use super::process::Process;
 use crate::counters::Counters;
+use crate::process::Process;
 
 /// A family's address family, as kube-proxy labels it.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 /// Reads `/proc/self/stat` at each scrape.
 #[derive(Debug)]
-pub(super) struct Process;
+pub(crate) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
@@ -32,7 +32,7 @@ impl Collector for Process {
 
 /// Says how willingly the kernel kills this process when memory is short (proc_pid_oom_score_adj(5)). A process that may
 /// not say so is killed as readily as others: it is told, and goes on.
-pub(super) fn set_oom_score_adj(score: i32) {
+pub(crate) fn set_oom_score_adj(score: i32) {
     let path = "/proc/self/oom_score_adj";
     let said = score.to_string();
     if fs::read_to_string(path).is_ok_and(|held| held.trim() == said) {
