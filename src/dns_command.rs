@@ -1,11 +1,13 @@
 //! `portolan dns`: the cluster's DNS alone, in CoreDNS' place.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use dns::IndexOptions;
 use dns::config::{Cluster, Config};
 use dns::index::reverse_zones;
+use dns::querylog::Sink;
 use dns::service::CorefileOnDisk;
 use node::dns::{Beside, Told};
 use node::proxy::options::Bind;
@@ -30,13 +32,19 @@ pub async fn run(args: cli::Dns) -> Result<()> {
 
 /// What the flags say, or the Corefile.
 fn told(args: &cli::Dns) -> Result<Told, Refusal> {
+    let query_log = args.query_log.as_ref().map(|path| (sink(path), args.query_log_one_in));
     let Some(path) = &args.corefile else {
-        return Ok(Told::from(config(args)?));
+        let told = Told::from(config(args)?);
+        return Ok(Told { beside: Beside { query_log, ..told.beside }, ..told });
     };
     let (file, whole) =
         CorefileOnDisk::open(path).map_err(|error| Refusal::new(format!("--corefile {}", one_line(&error.into()))))?;
-    let beside = Beside { listen: args.listen.clone(), clients: args.client.clone() };
+    let beside = Beside { listen: args.listen.clone(), clients: args.client.clone(), query_log };
     Ok(Told { whole, file: Some(file), beside })
+}
+
+fn sink(path: &Path) -> Sink {
+    if path == Path::new("-") { Sink::Stdout } else { Sink::File(path.to_owned()) }
 }
 
 /// What the flags say.

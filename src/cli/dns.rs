@@ -25,6 +25,13 @@ pub struct Dns {
     /// or an option that is not known is refused, with its line; `reload` in it follows its changes.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["zone", "reverse_range", "reverse_fallthrough", "pods", "endpoint_pod_names", "namespace", "ttl", "negative_ttl", "allow_transfer", "upstream", "no_upstream", "health_address", "ready_address", "metrics_address", "lameduck", "workers"])]
     pub corefile: Option<PathBuf>,
+    /// Write a line of JSON for each question and its answer to the end of this file; - stands for standard output. With a
+    /// Corefile, its `log` chooses zones and classes.
+    #[arg(long, value_name = "FILE")]
+    pub query_log: Option<PathBuf>,
+    /// Write one of so many questions alone; lines that do not fit the queue are counted and left out.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "query_log", value_parser = clap::value_parser!(u32).range(1..))]
+    pub query_log_one_in: u32,
     /// Where questions are answered, over UDP and TCP. May be repeated. Default: port 53 of every address
     #[arg(long, value_name = "IP:PORT", value_parser = super::parse_listen)]
     pub listen: Vec<SocketAddr>,

@@ -18,6 +18,7 @@ use dns::config::Config;
 use dns::corefile::Corefile;
 use dns::forward::LoopFound;
 use dns::index::PodNames;
+use dns::querylog::{self, Sink};
 use dns::service::{CorefileError, CorefileOnDisk, Pieces, ServiceError};
 use dns::{Forwarder, Index, Server, Sources};
 use ipnet::IpNet;
@@ -103,6 +104,8 @@ pub struct Beside {
     pub listen: Vec<SocketAddr>,
     /// Whose questions are answered; empty: as the file says.
     pub clients: Vec<IpNet>,
+    /// Where questions are written down, and one of how many.
+    pub query_log: Option<(Sink, u32)>,
 }
 
 impl Beside {
@@ -116,6 +119,11 @@ impl Beside {
         if !self.clients.is_empty() {
             whole.config.clients = Some(self.clients.clone());
         }
+        if let Some((sink, one_in)) = &self.query_log {
+            // Zones and classes are the file's.
+            let settings = whole.log.take().unwrap_or_default();
+            whole.log = Some(querylog::Settings { sink: sink.clone(), one_in: *one_in, ..settings });
+        }
     }
 }
 
@@ -127,7 +135,7 @@ impl From<Config> for Told {
             hosts: Vec::new(),
             rewrites: Vec::new(),
             log: None,
-            find_loops: false,
+            find_loops: true,
             reload: None,
             autopath: false,
             config,
@@ -157,9 +165,15 @@ pub async fn run(told: Told, client: Option<Client>, stop: CancellationToken) ->
     http::serve(&whole.config, &status, &mut parts, &http_stop).await?;
     tracing::info!(addresses = ?server.addresses(), "answering DNS");
     let lameduck = whole.config.lameduck;
-    let looked = match pieces.forwarder().filter(|_| whole.find_loops) {
-        Some(forwarder) => forwarder.find_loop(LOOP_PATIENCE).await,
-        None => Ok(()),
+    let look = async {
+        match pieces.forwarder().filter(|_| whole.find_loops) {
+            Some(forwarder) => forwarder.find_loop(LOOP_PATIENCE).await,
+            None => Ok(()),
+        }
+    };
+    let looked = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        looked = look => looked,
     };
     let mut running = reload::Running { whole, file, beside, pieces, names, client, contact };
     let ended = match looked {
