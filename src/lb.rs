@@ -65,6 +65,8 @@ pub struct Node {
     pub seen: usize,
     /// The interfaces on which it announces, each with its Ethernet address.
     pub interfaces: BTreeMap<String, String>,
+    /// The routers that it speaks to, each with how far the session is.
+    pub routers: BTreeMap<String, String>,
 }
 
 /// Runs `portolan lb`.
@@ -115,6 +117,7 @@ pub fn status(services: &[Service], leases: &[Lease]) -> Status {
             held: report.held.len(),
             seen: report.seen.len(),
             interfaces: report.interfaces,
+            routers: report.routers,
             name,
         });
     }

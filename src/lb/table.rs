@@ -28,6 +28,13 @@ pub(super) fn show(status: &Status, now: Timestamp) -> String {
     }
     shown.push('\n');
     shown.push_str(&aligned(&rows));
+    let routers = status.nodes.iter().flat_map(|node| node.routers.iter().map(move |router| (&node.name, router)));
+    let mut rows = vec![["NODE", "ROUTER", "SESSION"].map(str::to_owned)];
+    rows.extend(routers.map(|(node, (router, phase))| [node.clone(), router.clone(), phase.clone()]));
+    if rows.len() > 1 {
+        shown.push('\n');
+        shown.push_str(&aligned(&rows));
+    }
     let wrong = status.addresses.iter().filter(|one| one.ready.as_deref() != Some("True"));
     let why: Vec<String> =
         wrong.filter_map(|one| Some(format!("{}: {}\n", one.service, one.message.as_ref()?))).collect();

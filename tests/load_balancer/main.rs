@@ -6,6 +6,7 @@ mod wire;
 mod world;
 
 use std::net::IpAddr;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nix::sys::signal::Signal;
@@ -133,4 +134,72 @@ fn with_local_policy_the_address_is_where_the_endpoint_is() {
     }
     drop(asking);
     world.wire.assert_never_two(address);
+}
+
+/// BIRD on the switch, ended when dropped.
+struct Bird(Child);
+
+impl Drop for Bird {
+    fn drop(&mut self) {
+        // One that has ended already is no error.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+impl Bird {
+    /// With a session to each of the three nodes; `None` where it is not installed, which has been said.
+    fn start() -> Option<Self> {
+        let session = |n: u8| {
+            format!(
+                "protocol bgp node{n} {{ local 192.0.2.1 as 64500; neighbor 192.0.2.1{n} as 64512; passive on;
+                   ipv4 {{ import all; export none; }}; }}\n"
+            )
+        };
+        let config = format!("router id 192.0.2.1; protocol device {{}}\n{}", (0..3).map(session).collect::<String>());
+        std::fs::write("/run/bird.conf", config).unwrap();
+        let mut command = Command::new("bird");
+        command.args(["-f", "-c", "/run/bird.conf", "-s", "/run/bird.socket"]).stdin(Stdio::null());
+        let Ok(child) = command.spawn() else {
+            testbed::privilege::skip("bird is not installed");
+            return None;
+        };
+        Some(Self(child))
+    }
+
+    /// What it says of the routes to an address.
+    fn routes(&self, address: IpAddr) -> String {
+        let question = format!("show route {address}/32");
+        let mut command = Command::new("birdc");
+        let output = command.args(["-s", "/run/bird.socket"]).args(question.split(' ')).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+#[test]
+fn a_router_is_told_by_every_node_that_can_serve_an_address() {
+    let Some(mut world) = World::new() else { return };
+    let Some(bird) = Bird::start() else { return };
+    world.choose(
+        "pools: [{name: a, addresses: [192.0.2.200-192.0.2.250]}]
+bgp: {as: 64512, peers: [{address: 192.0.2.1, as: 64500, holdTime: 3}]}",
+    );
+    let everywhere = world.balanced("web", &json!({}));
+    let local = world.balanced("local", &json!({"externalTrafficPolicy": "Local"}));
+    world.endpoint("local", &name(1));
+    let ways = |address| {
+        let said = bird.routes(address);
+        (0..3).filter(|n| said.contains(&format!("via 192.0.2.1{n} "))).collect::<Vec<_>>()
+    };
+    wait_until(SOON, "all three nodes", || ways(everywhere) == [0, 1, 2]).unwrap();
+    wait_until(SOON, "the node with the endpoint", || ways(local) == [1]).unwrap();
+    world.wait_ready("web");
+    let shown = || world.portolan(&["lb", "status", "--kubeconfig", KUBECONFIG]);
+    wait_until(SOON, "three sessions", || shown().matches("192.0.2.1:179   Established").count() == 3).unwrap();
+
+    // One leaves, one is cut off.
+    world.agents[0].take().unwrap().end();
+    wait_until(SOON, "two are left", || ways(everywhere) == [1, 2]).unwrap();
+    world.here.set_down(&port(2)).unwrap();
+    wait_until(SOON, "one is left", || ways(everywhere) == [1]).unwrap();
 }

@@ -14,9 +14,9 @@ use testbed::Namespace;
 
 /// Between two questions.
 const EVERY: Duration = Duration::from_millis(10);
-/// Nobody gives an address up and has it again sooner: who takes over has waited for a lease to end, and who comes back
-/// for its epoch to settle.
-const SHORTEST: Duration = Duration::from_millis(50);
+/// Two that both answer are heard in turns, each within the time between two questions. Who comes back as soon as it may
+/// takes longer: its epoch has to settle, and the other's claim to go.
+const SHORTEST: Duration = Duration::from_millis(20);
 
 /// One word: when, for which address, by whom.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -216,6 +216,17 @@ impl World {
     /// Whether the address leads to the pod, for the client.
     pub fn reaches(&self, address: IpAddr) -> bool {
         ask_tcp(&self.client, SocketAddr::new(address, 80)).is_ok_and(|answer| answer.name == "pod")
+    }
+
+    /// Says what is chosen of load balancers, as the ConfigMap has it.
+    pub fn choose(&self, config: &str) {
+        let maps: Api<ConfigMap> = Api::namespaced(self.api.clone(), "kube-system");
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "portolan-load-balancer"},
+            "data": {"config": config},
+        });
+        let params = PatchParams::apply("test").force();
+        self.runtime.block_on(maps.patch("portolan-load-balancer", &params, &Patch::Apply(map))).unwrap();
     }
 
     /// Asks for an address from the client's place, again and again, until dropped.

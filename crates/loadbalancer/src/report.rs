@@ -3,7 +3,7 @@
 //! A node has three leases (`coordination.k8s.io`) in `kube-node-lease`: its life, its claims (both are
 //! [`seat`](crate::seat)'s), and its report, which says what it does and sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -39,4 +39,10 @@ pub struct Report {
     pub held: BTreeMap<IpAddr, String>,
     /// Of others' addresses, the Ethernet address that answered.
     pub seen: BTreeMap<IpAddr, String>,
+    /// The routers that it speaks to, each with how far the session is.
+    #[serde(default)]
+    pub routers: BTreeMap<String, String>,
+    /// The addresses that it announces to a router that listens.
+    #[serde(default)]
+    pub routed: BTreeSet<IpAddr>,
 }

@@ -28,6 +28,8 @@ const RENEWALS: u32 = 5;
 const SETTLING: Duration = Duration::from_millis(100);
 /// How much longer than a lease's length nothing must have been seen: clocks do not all run at one speed.
 const MARGIN: Duration = Duration::from_millis(50);
+/// How long a write, renewals apart, may take to be answered until it is given again. Who writes gives up before.
+pub const UNANSWERED: Duration = Duration::from_secs(6);
 /// Between tries of a write that failed.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -450,7 +452,7 @@ impl Seat {
             None => None,
         };
         self.epochs += 1;
-        self.life_due = now.plus(self.lease / RENEWALS);
+        self.life_due = now.plus(UNANSWERED);
         Some(Write::Join { version, epoch: format!("{:x}-{}", now.since(Moment::default()).as_nanos(), self.epochs) })
     }
 
@@ -470,7 +472,7 @@ impl Seat {
             common: Some(common.map_or_else(|| addresses.clone(), |common| &common & &addresses)),
         };
         self.decide();
-        self.claims_due = now.plus(self.lease / 2);
+        self.claims_due = now.plus(UNANSWERED);
         let version = self.claims.get(&self.own).map(|claims| claims.version.clone());
         Some(Write::Claim { version, epoch, sequence: self.tried.sequence, addresses })
     }
@@ -486,7 +488,7 @@ impl Seat {
         let late: Vec<(String, String)> =
             self.strangers().filter(overdue).map(|(life, _)| (life.node.clone(), life.version.clone())).collect();
         for (node, _) in &late {
-            self.fences_due.insert(node.clone(), now.plus(self.lease / 2));
+            self.fences_due.insert(node.clone(), now.plus(UNANSWERED));
         }
         late.into_iter().map(|(node, version)| Write::Fence { node, version }).collect()
     }

@@ -13,13 +13,31 @@
 //! announce:
 //!   nodeSelector: {matchLabels: {role: edge}}
 //!   interfaces: [eth0]          # default: the one of the node's own address
+//! bgp:
+//!   as: 64512                   # ours
+//!   aggregationLength: 32       # of IPv4; aggregationLengthV6: 128
+//!   peers:
+//!     - address: 192.0.2.1
+//!       as: 64500
+//!       port: 179
+//!       holdTime: 90            # seconds
+//!       hops: 1                 # more: not on the same network
+//!       password: secret        # TCP MD5
+//!       gracefulRestart: 120    # seconds; left out: none
+//!       localPreference: 100    # within the own AS
+//!       communities: ["64512:100"]
+//!       nodeSelector: {matchLabels: {rack: a}}
 //! ```
 //!
 //! Every mistake is told, not only the first; with one mistake nothing of it is used.
 
+mod routers;
+
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+
+pub use routers::{Bgp, Router};
 
 use crate::pool::Pool;
 use crate::selector::{Labels, Selector};
@@ -40,6 +58,8 @@ pub struct Settings {
     pub pools: Vec<NamedPool>,
     /// Who announces.
     pub announce: Announce,
+    /// Which routers are told.
+    pub bgp: Option<Bgp>,
 }
 
 /// A pool, and who may have addresses of it.
@@ -87,11 +107,12 @@ struct Wire {
     default: bool,
     pools: Vec<WirePool>,
     announce: WireAnnounce,
+    bgp: Option<routers::Wire>,
 }
 
 impl Default for Wire {
     fn default() -> Self {
-        Self { default: true, pools: Vec::new(), announce: WireAnnounce::default() }
+        Self { default: true, pools: Vec::new(), announce: WireAnnounce::default(), bgp: None }
     }
 }
 
@@ -133,7 +154,7 @@ impl Settings {
             namespace_selector: None,
             service_selector: None,
         };
-        Self { default: true, pools: vec![pool], announce: Announce::default() }
+        Self { default: true, pools: vec![pool], announce: Announce::default(), bgp: None }
     }
 
     /// Reads them from YAML.
@@ -154,8 +175,9 @@ impl Settings {
             }
         }
         let announce = wire.announce.check(&mut mistakes);
+        let bgp = wire.bgp.map(|bgp| bgp.check(&mut mistakes));
         if mistakes.is_empty() {
-            Ok(Self { default: wire.default, pools, announce })
+            Ok(Self { default: wire.default, pools, announce, bgp })
         } else {
             Err(SettingsError::Mistakes(mistakes))
         }

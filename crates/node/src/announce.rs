@@ -2,7 +2,7 @@
 //!
 //! Which it may hold is decided by its [`Seat`](loadbalancer::seat) among those that announce; here are the seat's hands
 //! and eyes. In reading order: [`admission`] (may this node at all), [`records`] and `writes` (the leases that all watch),
-//! `voices` (the interfaces), `report` (what is said of it).
+//! `voices` (the interfaces), `routers` (those that are told by BGP), `report` (what is said of it).
 //!
 //! The order of things in the loop is what the seat relies on: what is no longer held is given up before anything is
 //! written, and the fence is set before anything new is announced.
@@ -10,6 +10,7 @@
 pub mod admission;
 pub mod records;
 mod report;
+mod routers;
 mod voices;
 mod writes;
 
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use admission::Admission;
+use routers::Routers;
 use voices::Voices;
 use writes::Writer;
 
@@ -50,6 +52,7 @@ pub async fn keep(client: Client, own: String, addresses: watch::Receiver<Addres
     let speaker = Speaker {
         seat: Seat::new(own.clone(), LEASE),
         voices: Voices::new(Arc::clone(&fence)),
+        routers: Routers::default(),
         fence,
         writer: writer.clone(),
         under_way: JoinSet::new(),
@@ -71,6 +74,7 @@ struct Speaker {
     own: String,
     seat: Seat,
     voices: Voices,
+    routers: Routers,
     fence: Arc<Fence>,
     writer: Writer,
     under_way: JoinSet<Made>,
@@ -112,7 +116,9 @@ impl Speaker {
                 }
                 changed = admission.changed() => {
                     if changed.is_err() { break }
-                    self.look(&admission.borrow_and_update().clone());
+                    let now = admission.borrow_and_update().clone();
+                    self.routers.set(&now);
+                    self.look(&now);
                 }
                 _ = look.tick() => {
                     let now = admission.borrow().clone();
@@ -142,6 +148,9 @@ impl Speaker {
                 (write, now, outcome)
             });
         }
+        // Routers may lead packets to several nodes at a time: to each that can serve an address.
+        let mine = balanced.iter().filter(|claim| claim.only.as_ref().is_none_or(|only| only.contains(&self.own)));
+        self.routers.announce(mine.map(|claim| claim.address).collect());
         self.look_after(balanced);
         self.tell();
     }
@@ -186,6 +195,8 @@ impl Speaker {
             interfaces: self.voices.interfaces(),
             held: self.held.clone(),
             seen: self.voices.observed(),
+            routers: self.routers.phases(),
+            routed: self.routers.routed(),
         };
         self.report.send_if_modified(|told| {
             let changed = *told != now;
@@ -199,6 +210,7 @@ impl Speaker {
         let nothing = BTreeSet::new();
         self.voices.set(&nothing);
         self.fence.close();
+        self.routers.end().await;
         self.under_way.shutdown().await;
         if let Some(epoch) = self.seat.epoch() {
             self.writer.perform(&Write::Leave { epoch: epoch.to_owned() }).await;

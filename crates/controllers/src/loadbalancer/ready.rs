@@ -80,6 +80,14 @@ impl Nodes {
     }
 
     fn of_address(&self, address: IpAddr, only: Option<&BTreeSet<String>>) -> Result<String, Said> {
+        let routed: BTreeSet<String> = self
+            .alive()
+            .filter(|(_, report)| report.routed.contains(&address))
+            .map(|(node, _)| node.to_owned())
+            .collect();
+        if !routed.is_empty() {
+            return Ok(format!("{address} is routed to {}", named(&routed)));
+        }
         let Some((holder, report)) = self.alive().find(|(_, report)| report.held.contains_key(&address)) else {
             return Err(self.unheld(address, only));
         };

@@ -83,3 +83,32 @@ fn what_is_left_out_has_defaults() {
     let not_default = Settings { default: false, ..settings };
     assert!(!not_default.is_ours(None) && not_default.is_ours(Some(CLASS)));
 }
+
+#[test]
+fn routers_are_read_and_their_mistakes_told() {
+    let text = r#"
+bgp:
+  as: 4200000001
+  aggregationLength: 24
+  peers:
+    - {address: 192.0.2.1, as: 64500, communities: ["64512:100"], gracefulRestart: 120, hops: 3, password: secret}
+    - {address: "fd00::1", as: 64500, port: 1179, holdTime: 9, nodeSelector: {matchLabels: {rack: a}}}
+"#;
+    let bgp = Settings::parse(text).unwrap().bgp.unwrap();
+    assert_eq!((bgp.asn, bgp.aggregation), (4_200_000_001, (24, 128)));
+    let [one, other] = &bgp.peers[..] else { panic!() };
+    assert_eq!((one.address.port(), one.hold.as_secs(), one.restart, one.hops), (179, 90, Some(120), 3));
+    assert_eq!(one.communities, [64_512 << 16 | 100]);
+    assert_eq!(other.address, "[fd00::1]:1179".parse().unwrap());
+    let text = r#"
+bgp:
+  as: 0
+  aggregationLength: 33
+  peers:
+    - {address: 192.0.2.1, as: 0, communities: ["1", "70000:1"], gracefulRestart: 5000, hops: 0, password: "", holdTime: 2}
+    - {address: 192.0.2.1, as: 64500}
+"#;
+    let Err(SettingsError::Mistakes(found)) = Settings::parse(text) else { panic!() };
+    assert_eq!(found.len(), 10, "{found:#?}");
+    assert!(found.iter().all(|mistake| mistake.starts_with("bgp: ")));
+}

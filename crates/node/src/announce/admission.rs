@@ -6,8 +6,9 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::watcher;
 use kube::{Api, Client};
+use loadbalancer::bgp::Peer;
 use loadbalancer::selector::Labels;
-use loadbalancer::settings::{Announce, Settings};
+use loadbalancer::settings::{Announce, Bgp, Settings};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,10 @@ pub struct Admission {
     pub interfaces: Vec<String>,
     /// Its own addresses, as its object says.
     pub addresses: Vec<IpAddr>,
+    /// The routers that it speaks to.
+    pub peers: Vec<Peer>,
+    /// The prefix length at which they are told of addresses, of IPv4 and IPv6.
+    pub aggregation: (u8, u8),
 }
 
 /// Follows the node's object and the settings, and tells what follows from them, until told to stop. Until both are
@@ -41,7 +46,7 @@ pub async fn keep(client: Client, own: String, tell: watch::Sender<Admission>, s
     let (mut nodes, mut maps) = (std::pin::pin!(nodes), std::pin::pin!(maps));
     let mut node: Option<views::Node> = None;
     // The settings that hold, once it is known whether there are any.
-    let (mut chosen, mut known) = (Announce::default(), false);
+    let (mut chosen, mut known) = (Chosen::default(), false);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -59,7 +64,7 @@ pub async fn keep(client: Client, own: String, tell: watch::Sender<Admission>, s
                     // The controller says what is wrong; what was chosen before stays.
                     Err(error) => tracing::warn!(error, "the settings of load balancers cannot be used"),
                 },
-                Some(Change::Gone((_, gone))) if gone == map => chosen = Announce::default(),
+                Some(Change::Gone((_, gone))) if gone == map => chosen = Chosen::default(),
                 Some(Change::Synced) => known = true,
                 Some(_) => {}
             },
@@ -73,13 +78,16 @@ pub async fn keep(client: Client, own: String, tell: watch::Sender<Admission>, s
     }
 }
 
-fn announce(map: &ConfigMap) -> Result<Announce, String> {
+/// What of the settings is a node's business.
+type Chosen = (Announce, Option<Bgp>);
+
+fn announce(map: &ConfigMap) -> Result<Chosen, String> {
     let (_, _, key) = SETTINGS;
     let text = map.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| format!("no key {key}"))?;
-    Settings::parse(text).map(|settings| settings.announce).map_err(|error| error.to_string())
+    Settings::parse(text).map(|settings| (settings.announce, settings.bgp)).map_err(|error| error.to_string())
 }
 
-fn admission(node: &views::Node, chosen: &Announce) -> Admission {
+fn admission(node: &views::Node, (chosen, bgp): &Chosen) -> Admission {
     let nothing = Labels::new();
     let labels = node.metadata.labels.as_ref().unwrap_or(&nothing);
     let leaves = node.metadata.deletion_timestamp.is_some()
@@ -87,11 +95,44 @@ fn admission(node: &views::Node, chosen: &Announce) -> Admission {
         || labels.contains_key(EXCLUDED);
     let selected = chosen.node_selector.as_ref().is_none_or(|selector| selector.matches(labels));
     let internal = node.status.addresses.iter().filter(|address| address.kind == "InternalIP");
+    let addresses: Vec<IpAddr> = internal.filter_map(|address| address.address.parse().ok()).collect();
+    let admitted = selected && !leaves;
+    let routers = bgp.as_ref().filter(|_| admitted);
     Admission {
-        admitted: selected && !leaves,
+        admitted,
         interfaces: chosen.interfaces.clone(),
-        addresses: internal.filter_map(|address| address.address.parse().ok()).collect(),
+        peers: routers.map(|bgp| peers(bgp, labels, &addresses)).unwrap_or_default(),
+        aggregation: routers.map_or((32, 128), |bgp| bgp.aggregation),
+        addresses,
     }
+}
+
+/// The routers that a node with these labels and addresses speaks to. It is identified by its IPv4 address.
+fn peers(bgp: &Bgp, labels: &Labels, addresses: &[IpAddr]) -> Vec<Peer> {
+    let own =
+        addresses.iter().find_map(|address| if let IpAddr::V4(address) = address { Some(*address) } else { None });
+    let Some(router) = own else {
+        tracing::warn!("a node without an IPv4 address does not speak to routers: it has no identifier");
+        return Vec::new();
+    };
+    let selected = |selector: &Option<loadbalancer::selector::Selector>| {
+        selector.as_ref().is_none_or(|selector| selector.matches(labels))
+    };
+    let peer = |found: &loadbalancer::settings::Router| Peer {
+        address: found.address,
+        peer_as: found.asn,
+        local_as: bgp.asn,
+        router,
+        source: None,
+        other_next_hop: addresses.iter().copied().find(|address| address.is_ipv4() != found.address.is_ipv4()),
+        hold: found.hold,
+        hops: found.hops,
+        password: found.password.clone(),
+        restart: found.restart,
+        preference: found.preference,
+        communities: found.communities.clone(),
+    };
+    bgp.peers.iter().filter(|found| selected(&found.node_selector)).map(peer).collect()
 }
 
 #[cfg(test)]
@@ -102,12 +143,18 @@ mod tests {
 
     #[test]
     fn a_node_announces_unless_its_object_or_the_settings_keep_it() {
-        let settings = |text: &str| Settings::parse(text).unwrap().announce;
-        let edge = settings("announce: {nodeSelector: {matchLabels: {role: edge}}, interfaces: [eth1]}");
+        let settings = |text: &str| {
+            let settings = Settings::parse(text).unwrap();
+            (settings.announce, settings.bgp)
+        };
+        let edge = settings(
+            "{announce: {nodeSelector: {matchLabels: {role: edge}}, interfaces: [eth1]}, bgp: {as: 64512, peers: [{address: 192.0.2.1, as: 64500, nodeSelector: {matchLabels: {role: edge}}}]}}",
+        );
+        let nothing = Chosen::default();
         let rows = [
-            (json!({}), json!([]), &Announce::default(), true),
-            (json!({EXCLUDED: ""}), json!([]), &Announce::default(), false),
-            (json!({}), json!([{"key": TO_BE_DELETED}]), &Announce::default(), false),
+            (json!({}), json!([]), &nothing, true),
+            (json!({EXCLUDED: ""}), json!([]), &nothing, false),
+            (json!({}), json!([{"key": TO_BE_DELETED}]), &nothing, false),
             (json!({}), json!([{"key": "other"}]), &edge, false),
             (json!({"role": "edge"}), json!([]), &edge, true),
         ];
@@ -120,7 +167,8 @@ mod tests {
             let found = admission(&node, chosen);
             assert_eq!(found.admitted, wanted, "{labels} {taints}");
             assert_eq!(found.addresses, ["10.0.0.7".parse::<IpAddr>().unwrap()]);
-            assert_eq!(found.interfaces, chosen.interfaces);
+            assert_eq!(found.interfaces, chosen.0.interfaces);
+            assert_eq!(found.peers.len(), usize::from(wanted && chosen.1.is_some()));
         }
     }
 }

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use super::records;
 use crate::programmed::owners;
 
+/// How long a write may take that is no renewal: however late it is made, it is what it was.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a node that leaves tries to say so, against its own last renewals.
 const TRIES: usize = 4;
 
@@ -23,14 +25,15 @@ const TRIES: usize = 4;
 pub(super) struct Writer {
     pub client: Client,
     pub own: String,
-    /// How long a renewal lasts; a write that takes half as long is given up.
+    /// How long a renewal lasts; one that takes longer is worth nothing.
     pub lasts: Duration,
 }
 
 impl Writer {
-    /// Makes one; never takes longer than half a lease.
+    /// Makes one, or gives it up after a while.
     pub(super) async fn perform(&self, write: &Write) -> Outcome {
-        let made = tokio::time::timeout(self.lasts / 2, self.make(write)).await;
+        let patience = if matches!(write, Write::Renew | Write::Leave { .. }) { self.lasts } else { PATIENCE };
+        let made = tokio::time::timeout(patience, self.make(write)).await;
         let lease = match made {
             Ok(Ok(lease)) => lease,
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409 | 422) => return Outcome::Conflict,
