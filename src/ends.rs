@@ -4,6 +4,8 @@
 //! after everything was removed. So the signals are noted at once, and looked at between two things, and while waiting.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,9 +26,19 @@ impl Ends {
     /// # Errors
     /// When they cannot be listened to.
     pub fn listen() -> Result<Self> {
-        let mut signals =
-            [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        // A listener hears only what comes after it was made, and by then its signal is caught already: what comes in
+        // between is noted here.
+        let early = Arc::new(AtomicBool::new(false));
+        for kind in kinds {
+            signal_hook::flag::register(kind.as_raw_value(), early.clone())?;
+        }
+        let [interrupt, terminate, hang_up] = kinds.map(signal);
+        let mut signals = [interrupt?, terminate?, hang_up?];
         let told = CancellationToken::new();
+        if early.load(Ordering::SeqCst) {
+            told.cancel();
+        }
         let ends = Self(told.clone());
         tokio::spawn(async move {
             let [interrupt, terminate, hang_up] = &mut signals;

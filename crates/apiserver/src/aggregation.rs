@@ -16,25 +16,44 @@ use crate::verbs::update::{Part, Update};
 /// How long a write that failed waits.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often one such role may select another: `admin` selects `edit`, which selects `view`.
+const DEPTH: usize = 4;
+
+/// How far it came.
+#[derive(Clone, Copy, Default)]
+struct Round {
+    wrote: bool,
+    failed: bool,
+}
+
+/// Writes their rules once, before anybody asks what they allow.
+pub(crate) async fn settle(api: &Api) {
+    for _ in 0..DEPTH {
+        if !aggregate(api).await.wrote {
+            return;
+        }
+    }
+}
+
 /// Keeps the rules of such roles until the server stops.
 pub(crate) async fn keep(api: Arc<Api>) {
     let mut changed = api.cache.subscribe(&cluster_role::KIND);
     loop {
         changed.borrow_and_update();
-        let done = aggregate(&api).await;
+        let Round { failed, .. } = aggregate(&api).await;
         tokio::select! {
             () = api.stopping.cancelled() => return,
             alive = changed.changed() => if alive.is_err() { return },
-            () = tokio::time::sleep(RETRY), if !done => {}
+            () = tokio::time::sleep(RETRY), if failed => {}
         }
     }
 }
 
-/// Writes the rules that are not as they should be. Answers whether all could be written.
-async fn aggregate(api: &Api) -> bool {
+/// Writes the rules that are not as they should be.
+async fn aggregate(api: &Api) -> Round {
     let roles: Vec<Value> =
         api.cache.list(&cluster_role::KIND, "").objects.iter().map(|role| role.document()).collect();
-    let mut done = true;
+    let mut round = Round::default();
     for role in roles.iter().filter(|role| given(role, "aggregationRule").is_some()) {
         let rules = aggregated(role, &roles);
         if list(role, "rules") == rules {
@@ -50,12 +69,15 @@ async fn aggregate(api: &Api) -> bool {
             }
             Ok(new)
         });
-        if let Err(status) = written.await {
-            tracing::warn!(role = name, why = status.message, "the rules of a role could not be gathered");
-            done = false;
+        match written.await {
+            Ok(_) => round.wrote = true,
+            Err(status) => {
+                tracing::warn!(role = name, why = status.message, "the rules of a role could not be gathered");
+                round.failed = true;
+            }
         }
     }
-    done
+    round
 }
 
 /// The rules of all roles that a role selects, in the order of their names, each once.

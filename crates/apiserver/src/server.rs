@@ -91,6 +91,7 @@ impl Server {
             server.shutdown().await;
             return Err(error.into());
         }
+        aggregation::settle(&api).await;
         server.connections.spawn(bootstrap::keep(api.clone()));
         server.connections.spawn(expiry::run(api.clone()));
         server.connections.spawn(recount::keep(api.clone()));

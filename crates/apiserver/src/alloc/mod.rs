@@ -3,7 +3,7 @@
 //! Nothing is taken here. What a Service needs is written into its document, and what it takes and gives back is
 //! answered as [`Claims`], which are committed together with it: when the commit fails, nothing was taken.
 //!
-//! In reading order: [`claims`], [`addresses`] and [`ports`] (pure), `cluster_ips` and `node_ports` (what a `service`
+//! In reading order: [`claims`], [`mod@addresses`] and [`mod@ports`] (pure), `cluster_ips` and `node_ports` (what a `service`
 //! needs of each), and here what happens when it is made, changed and removed.
 
 mod addresses;

@@ -131,9 +131,9 @@ fn bindings_come_and_go() {
 fn the_table_of_defaults_is_read_whole() {
     let all = defaults::all();
     let count = |plural: &str| all.iter().filter(|given| given.plural == plural).count();
-    // What Kubernetes 1.36 begins with, and one of each of our own.
+    // What Kubernetes 1.36 begins with, and of our own one for the whole cluster and one in each of two namespaces.
     assert_eq!((count("clusterroles"), count("clusterrolebindings")), (70, 51));
-    assert_eq!((count("roles"), count("rolebindings")), (7, 7));
+    assert_eq!((count("roles"), count("rolebindings")), (7 + 2, 7 + 2));
     for given in &all {
         let kind = kinds::registry::by_plural("rbac.authorization.k8s.io", "v1", given.plural).unwrap();
         let mut document = given.document.clone();

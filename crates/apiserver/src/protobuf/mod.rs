@@ -8,7 +8,7 @@
 //! A watch is a run of frames: four bytes that say how long it is (the first counts most), and a message `WatchEvent`,
 //! which holds an event's type and, as a body like those above, its object.
 //!
-//! In reading order: [`wire`] (the encoding), [`numbers`], [`object`] (messages to documents), [`plan`] and [`write`]
+//! In reading order: [`wire`] (the encoding), [`numbers`], [`object`] (messages to documents), [`plan`] and [`mod@write`]
 //! (documents to messages), [`list`].
 
 mod error;

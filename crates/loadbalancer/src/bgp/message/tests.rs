@@ -22,8 +22,11 @@ fn attributes(next_hop: &str, wide: bool) -> Attributes {
     Attributes { path: Some(65_000), wide, next_hop: next_hop.parse().unwrap(), preference: None, communities }
 }
 
+/// The number of a path attribute, and its value.
+type Attribute = (u8, Vec<u8>);
+
 /// The attributes of an update: code and value of each, in order; and what stands before and behind them.
-fn parts(bytes: &[u8]) -> (Vec<u8>, Vec<(u8, Vec<u8>)>, Vec<u8>) {
+fn parts(bytes: &[u8]) -> (Vec<u8>, Vec<Attribute>, Vec<u8>) {
     assert_eq!(read(bytes), Ok(Message::Update));
     let two = |at: usize| usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
     let withdrawn = bytes[21..21 + two(19)].to_vec();
