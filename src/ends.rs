@@ -3,9 +3,12 @@
 //! Of a cluster, nothing that is being made is dropped half-way: a request that the kernel has yet to answer would be carried out
 //! after everything was removed. So the signals are noted at once, and looked at between two things, and while waiting.
 
-use std::future::Future;
+use std::fs;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,32 +24,33 @@ pub struct Ends(CancellationToken);
 pub struct ToldToEnd;
 
 impl Ends {
-    /// From here on these signals no longer kill the process.
+    /// From here on these signals no longer kill the process. Of a terminal that closes it is not told where whoever started
+    /// it wants it to outlive that (`nohup`).
     ///
     /// # Errors
     /// When they cannot be listened to.
     pub fn listen() -> Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        if !is_ignored(SignalKind::hangup()) {
+            kinds.push(SignalKind::hangup());
+        }
         // A listener hears only what comes after it was made, and by then its signal is caught already: what comes in
         // between is noted here.
         let early = Arc::new(AtomicBool::new(false));
-        for kind in kinds {
+        for kind in &kinds {
             signal_hook::flag::register(kind.as_raw_value(), early.clone())?;
         }
-        let [interrupt, terminate, hang_up] = kinds.map(signal);
-        let mut signals = [interrupt?, terminate?, hang_up?];
+        let mut signals = kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
         let told = CancellationToken::new();
         if early.load(Ordering::SeqCst) {
             told.cancel();
         }
         let ends = Self(told.clone());
         tokio::spawn(async move {
-            let [interrupt, terminate, hang_up] = &mut signals;
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hang_up.recv() => {}
-            }
+            poll_fn(|cx| {
+                if signals.iter_mut().any(|s| s.poll_recv(cx).is_ready()) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
             told.cancel();
             // Those that come while everything is taken down change nothing; the signals stay caught.
             std::future::pending::<()>().await;
@@ -83,4 +87,12 @@ impl Ends {
             () = self.told() => Err(ToldToEnd.into()),
         }
     }
+}
+
+/// Whether this process was started with a signal ignored (`SigIgn` of proc(5), a mask with bit 0 for signal 1).
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or_default();
+    mask & (1 << (kind.as_raw_value() - 1)) != 0
 }

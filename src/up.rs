@@ -7,6 +7,7 @@
 mod detach;
 mod nodes;
 mod progress;
+mod readiness;
 pub mod remains;
 mod routes;
 
@@ -145,7 +146,7 @@ impl Cluster {
         self.plane = Some(plane);
         progress.done("server", &format!("https://{clients}"));
 
-        ends.check()?;
+        ends.or(readiness::forget(&client)).await?;
         self.nodes.start_all(relay)?;
         let (tell_ready, ready) = watch::channel(Vec::new());
         let routes = routes::keep(client.clone(), self.layout.service_cidr, tell_ready, self.stop.clone());

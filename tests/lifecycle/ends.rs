@@ -64,6 +64,19 @@ fn each_signal_ends_it_at_any_point_of_its_start() {
 }
 
 #[test]
+fn started_by_nohup_it_outlives_its_terminal() {
+    let Some(host) = Host::isolated() else { return };
+    let up = host.up_by_nohup().ready(&host);
+    assert!(up.ignores(Signal::SIGHUP) && !up.ignores(Signal::SIGTERM));
+    up.signal(Signal::SIGHUP);
+    assert_eq!(host.names("nodes").len(), 3);
+    up.signal(Signal::SIGTERM);
+    let (status, out, err) = up.ended();
+    assert!(status.success(), "{status}\n{out}{err}");
+    host.assert_clean("nohup");
+}
+
+#[test]
 fn down_cleans_up_after_a_kill_at_any_point_of_its_start() {
     let Some(host) = Host::isolated() else { return };
     let takes = cluster_with_pods(&host);

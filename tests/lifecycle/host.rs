@@ -72,7 +72,17 @@ impl Host {
 
     /// Starts `portolan up` with further flags, in the foreground.
     pub fn up(&self, flags: &[&str]) -> Up {
-        let mut command = self.command(&[&["up"], flags].concat());
+        Self::foreground(self.command(&[&["up"], flags].concat()))
+    }
+
+    /// As [`Host::up`], by way of `nohup`.
+    pub fn up_by_nohup(&self) -> Up {
+        let mut command = Command::new("nohup");
+        command.args([env!("CARGO_BIN_EXE_portolan"), "up"]).stdin(Stdio::null()).current_dir("/tmp");
+        Self::foreground(command)
+    }
+
+    fn foreground(mut command: Command) -> Up {
         // As a shell has it: a process group of its own.
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
         let out = Reading::of(child.stdout.take().unwrap());
@@ -238,6 +248,13 @@ impl Up {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
+    }
+
+    /// Whether a signal is ignored by it (`SigIgn` of proc(5)).
+    pub fn ignores(&self, signal: Signal) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+        u64::from_str_radix(mask, 16).unwrap() & (1 << (signal as u64 - 1)) != 0
     }
 
     /// Kills it as `kill -9` does: it has no say in what stays.

@@ -1,6 +1,7 @@
 //! `up`: what it says, what it applies, what it finds again.
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ fn up_says_what_it_does_and_the_next_one_has_all_objects_again() {
 
     let up = host.up(&[]).ready(&host);
     assert!(!up.said().contains("cleaned"), "there was nothing to clean:\n{}", up.said());
+    // It is ready when its nodes are, not when they were: a cluster IP answers at once.
+    TcpStream::connect_timeout(&SocketAddr::from(([10, 96, 0, 1], 443)), Duration::from_secs(5)).unwrap();
     assert_eq!(host.kubectl(&["get", "configmap", "kept", "-o", "jsonpath={.data.a}"]), "b");
     assert_eq!(host.names("pods"), pods);
     host.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
