@@ -11,7 +11,10 @@ use anyhow::{Context, Result};
 use dns::IndexOptions;
 use dns::config::{Cluster, Config};
 use dns::forward::Settings;
+use dns::forward::settings::search_domains;
+use dns::index::SearchOptions;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use node::node_local_dns::Told;
 use node::proxy;
 use node::proxy::options::Options;
 
@@ -45,7 +48,7 @@ pub async fn run(args: Agent) -> Result<()> {
         let node_name = node_command::name_or_hostname(options.node_name.clone(), "--node-name")?;
         let stop = ends.token().child_token();
         let mut config = options.settle(node_name);
-        config.dns = args.dns.then(|| node_dns(&args));
+        config.dns = args.dns.then(|| node_dns(&args)).transpose()?;
         config.load_balancer = args.load_balancer;
         let running = proxy::run(config, client, stop.clone());
         tokio::pin!(running);
@@ -80,22 +83,36 @@ async fn forget_dns() -> Result<()> {
 }
 
 /// How DNS is answered on the node.
-fn node_dns(args: &Agent) -> Config {
+fn node_dns(args: &Agent) -> Result<Told, Refusal> {
     let default = Config::default();
+    let clients = default.clients.map(|private| private.into_iter().chain(args.dns_client.iter().copied()).collect());
+    if let Some(path) = &args.corefile {
+        let told = Told::by_file(path.clone(), clients);
+        return told.map_err(|error| Refusal::new(format!("--corefile {}", one_line(&error.into()))));
+    }
     let upstreams = if args.upstream_dns.is_empty() { server::machine_resolvers() } else { args.upstream_dns.clone() };
-    let index = IndexOptions { zones: vec![args.cluster_domain.clone()], ..IndexOptions::default() };
-    Config {
+    let search = args.complete_searches.then(|| {
+        let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        SearchOptions { further: search_domains(&text) }
+    });
+    let index = IndexOptions { zones: vec![args.cluster_domain.clone()], search, ..IndexOptions::default() };
+    Ok(Told::by_flags(Config {
         cluster: Some(Cluster { index, ..Cluster::default() }),
         forward: (!upstreams.is_empty()).then(|| Settings::to(upstreams)),
-        clients: default.clients.map(|private| private.into_iter().chain(args.dns_client.iter().copied()).collect()),
+        clients,
         ..Config::default()
-    }
+    }))
 }
 
 /// A client by the kubeconfig that was named, and by what; or by what the surroundings say.
 pub(crate) async fn client(kubeconfig: Option<(&str, &Path)>) -> Result<kube::Client> {
+    client_as(kubeconfig, None).await
+}
+
+/// The same, by a certain context of the kubeconfig.
+pub(crate) async fn client_as(kubeconfig: Option<(&str, &Path)>, context: Option<&str>) -> Result<kube::Client> {
     let config = match kubeconfig {
-        Some((said, path)) => read_kubeconfig(path).await.map_err(|error| {
+        Some((said, path)) => read_kubeconfig(path, context).await.map_err(|error| {
             let why = one_line(&error);
             Refusal::new(format!("{said} {}: {why}; give a kubeconfig of the cluster", path.display()))
         })?,
@@ -109,7 +126,8 @@ pub(crate) async fn client(kubeconfig: Option<(&str, &Path)>) -> Result<kube::Cl
     kube::Client::try_from(config).context("the credentials cannot be used")
 }
 
-async fn read_kubeconfig(path: &Path) -> Result<kube::Config> {
+async fn read_kubeconfig(path: &Path, context: Option<&str>) -> Result<kube::Config> {
     let file = Kubeconfig::read_from(path).context("it cannot be read")?;
-    kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.context("it cannot be used")
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    kube::Config::from_custom_kubeconfig(file, &options).await.context("it cannot be used")
 }

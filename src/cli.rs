@@ -203,6 +203,9 @@ pub struct Node {
     /// Where names outside the cluster are asked for. Default: the name servers of /etc/resolv.conf.
     #[arg(long, value_name = "IP[:PORT]", value_parser = parse_upstream)]
     pub upstream_dns: Vec<SocketAddr>,
+    /// Go through the search path for a Pod that asks: its first question leads to the name that it means.
+    #[arg(long)]
+    pub complete_searches: bool,
     /// Ask nobody for names outside the cluster: they are refused.
     #[arg(long, hide = true, conflicts_with = "upstream_dns")]
     pub no_upstream_dns: bool,

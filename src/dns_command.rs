@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use dns::IndexOptions;
 use dns::config::{Cluster, Config};
-use dns::index::reverse_zones;
+use dns::forward::settings::search_domains;
+use dns::index::{SearchOptions, reverse_zones};
 use dns::querylog::Sink;
 use dns::service::CorefileOnDisk;
 use node::dns::{Beside, Told};
@@ -24,10 +25,20 @@ pub async fn run(args: cli::Dns) -> Result<()> {
     let ends = Ends::listen()?;
     let told = told(&args)?;
     let client = match &told.whole.config.cluster {
-        Some(_) => Some(agent::client(args.kubeconfig.as_deref().map(|path| ("--kubeconfig", path))).await?),
+        Some(cluster) => Some(client(&args, cluster).await?),
         None => None,
     };
     node::dns::run(told, client, ends.token()).await.context("DNS cannot be answered")
+}
+
+/// A client by the flag, or else by the Corefile, or else by the surroundings.
+async fn client(args: &cli::Dns, cluster: &Cluster) -> Result<kube::Client> {
+    match (&args.kubeconfig, &cluster.kubeconfig) {
+        (None, Some(said)) => {
+            agent::client_as(Some(("kubernetes kubeconfig", &said.path)), said.context.as_deref()).await
+        }
+        (flag, _) => agent::client(flag.as_deref().map(|path| ("--kubeconfig", path))).await,
+    }
 }
 
 /// What the flags say, or the Corefile.
@@ -59,6 +70,10 @@ fn config(args: &cli::Dns) -> Result<Config, Refusal> {
         endpoint_pod_names: args.endpoint_pod_names,
         ..IndexOptions::default()
     };
+    if args.complete_searches {
+        let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        index.search = Some(SearchOptions { further: search_domains(&text) });
+    }
     if !args.reverse_range.is_empty() {
         index.reverse_zones = args.reverse_range.iter().flat_map(|range| reverse_zones(*range)).collect();
     }

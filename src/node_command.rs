@@ -39,6 +39,7 @@ pub async fn run(args: cli::Node) -> Result<()> {
         cluster_dns: server::cluster_dns(args.service_cidr),
         cluster_domain: server::CLUSTER_DOMAIN.to_owned(),
         upstream_dns,
+        complete_searches: args.complete_searches,
         image_dir: args.image_dir.unwrap_or_else(|| args.data_dir.join("images")),
         data_dir: args.data_dir,
         run_dir: args.run_dir,

@@ -59,8 +59,12 @@ impl Process {
             fs::write(&path, config.to_string()).expect("a configuration is written");
             command.arg("--config").arg(path);
         }
-        let log = fs::File::options().create(true).append(true).open(work.join(format!("{kind}.log")));
-        let log = log.expect("a log");
+        Self::spawn(command, &work.join(format!("{kind}.log")))
+    }
+
+    /// Starts any program; what it says is added to the log.
+    pub fn spawn(mut command: Command, log: &Path) -> Process {
+        let log = fs::File::options().create(true).append(true).open(log).expect("a log");
         end_with_parent(&mut command);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
         let started = Instant::now();

@@ -127,6 +127,13 @@ pub struct Agent {
     /// Where other names are asked for. May be repeated. Default: the name servers of /etc/resolv.conf
     #[arg(long, value_name = "IP[:PORT]", value_parser = super::parse_upstream, requires = "dns", help_heading = "DNS")]
     pub upstream_dns: Vec<SocketAddr>,
+    /// A configuration file of CoreDNS': what it says is not said by flags. Where it listens, and its health, readiness and
+    /// metrics mean nothing here: it answers at the cluster's DNS address, and counts at /metrics/dns of the agent.
+    #[arg(long, value_name = "FILE", requires = "dns", conflicts_with_all = ["cluster_domain", "upstream_dns", "complete_searches"], help_heading = "DNS")]
+    pub corefile: Option<PathBuf>,
+    /// Go through the search path for a Pod that asks (`ndots:5`): its first question leads to the name that it means.
+    #[arg(long, requires = "dns", help_heading = "DNS")]
+    pub complete_searches: bool,
     /// Whose questions are answered, beside private, link-local and loopback addresses. May be repeated.
     #[arg(long, value_name = "CIDR", value_parser = super::dns::parse_network, requires = "dns", help_heading = "DNS")]
     pub dns_client: Vec<IpNet>,

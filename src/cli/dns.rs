@@ -23,7 +23,7 @@ pub struct Dns {
     pub kubeconfig: Option<PathBuf>,
     /// A configuration file of CoreDNS'. What it says is not said by flags, but for --listen and --client, which win. A plugin
     /// or an option that is not known is refused, with its line; `reload` in it follows its changes.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["zone", "reverse_range", "reverse_fallthrough", "pods", "endpoint_pod_names", "namespace", "ttl", "negative_ttl", "allow_transfer", "upstream", "no_upstream", "health_address", "ready_address", "metrics_address", "lameduck", "workers"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["zone", "reverse_range", "reverse_fallthrough", "pods", "endpoint_pod_names", "namespace", "ttl", "negative_ttl", "allow_transfer", "complete_searches", "upstream", "no_upstream", "health_address", "ready_address", "metrics_address", "lameduck", "workers"])]
     pub corefile: Option<PathBuf>,
     /// Write a line of JSON for each question and its answer to the end of this file; - stands for standard output. With a
     /// Corefile, its `log` chooses zones and classes.
@@ -67,6 +67,10 @@ pub struct Dns {
     #[arg(long, value_name = "CIDR", value_parser = parse_network, help_heading = "The cluster's names")]
     pub allow_transfer: Vec<IpNet>,
 
+    /// Go through the search path for a Pod that asks (`ndots:5`): its first question leads to the name that it means. The
+    /// question's own namespace, the asker's address and a Pod there that has the cluster's search path have to agree.
+    #[arg(long, help_heading = "Other names")]
+    pub complete_searches: bool,
     /// Where other names are asked for. May be repeated. Default: the name servers of /etc/resolv.conf
     #[arg(long, value_name = "IP[:PORT]", value_parser = super::parse_upstream, help_heading = "Other names")]
     pub upstream: Vec<SocketAddr>,

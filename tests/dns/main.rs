@@ -1,6 +1,8 @@
 //! `portolan dns` in CoreDNS' place: names, health, readiness, metrics, and an API that comes late and goes away.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod clients;
+mod replay;
 #[allow(dead_code, reason = "the agent's tests need more of a cluster than these")]
 #[path = "../agent/world.rs"]
 mod world;
@@ -158,6 +160,44 @@ fn an_agent_answers_at_the_clusters_address_and_gives_it_back() {
     let is_own = || UdpSocket::bind((address.as_str().unwrap(), 5353)).is_ok();
     assert!(!world.node.run(is_own).unwrap(), "the address is the node's still");
     assert!(left_behind(&world).is_empty());
+}
+
+#[test]
+fn an_agents_corefile_is_followed_and_what_a_node_cannot_do_is_refused() {
+    let Some(world) = World::new() else { return };
+    world.register();
+    let address = world.get("v1", "services", "kube-system", "kube-dns").unwrap()["spec"]["clusterIP"].clone();
+    let server = format!("{}:53", address.as_str().unwrap());
+    let file = "/tmp/Corefile";
+    let write = |address: &str, option: &str| {
+        let text = format!(
+            ".:53 {{\n kubernetes cluster.local in-addr.arpa ip6.arpa {{\n  pods insecure\n{option} }}\n hosts {{\n  \
+             {address} static.example.org\n  fallthrough\n }}\n reload 2s 1s\n}}\n"
+        );
+        std::fs::write("/tmp/Corefile.new", text).unwrap();
+        std::fs::rename("/tmp/Corefile.new", file).unwrap();
+    };
+    write("203.0.113.1", "  namespaces shop\n");
+    let mut refused = world.node.command(env!("CARGO_BIN_EXE_portolan"));
+    refused.args(["agent", "--kubeconfig", KUBECONFIG, "--node-name", "node-1", "--dns", "--corefile", file]);
+    let output = refused.output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && complaint.contains("kubernetes: namespaces is not possible on a node"),
+        "{complaint}"
+    );
+    write("203.0.113.1", "");
+    let agent = world.start_agent_with(&["--dns", "--corefile", file]);
+    let told = || ask_at(&server, &world.pods[0], "static.example.org.", RecordType::A);
+    world.wait("it answers", || told().as_deref() == Some("NOERROR 203.0.113.1"));
+    write("203.0.113.2", "");
+    world.wait("the file is followed", || told().as_deref() == Some("NOERROR 203.0.113.2"));
+    let counted = || world.http(&world.node, "127.0.0.1:10249", "/metrics/dns").map(|(_, text)| text);
+    let wants = "coredns_dns_responses_total{";
+    world.wait("it is counted", || {
+        counted().is_some_and(|text| text.contains(wants) && text.contains("plugin=\"hosts\""))
+    });
+    agent.end();
 }
 
 #[test]

@@ -41,12 +41,27 @@ pub(crate) fn ask_in_turn(index: &Index, packet: &[u8], transport: Transport, tu
     let mut buffer = vec![0; 65_535];
     let mut reply = Reply::start(&mut buffer, &query, transport);
     let verdict = index.answer(&query, &mut reply, turn);
-    let code = match verdict {
-        Verdict::Answered(code) | Verdict::Fallthrough(code) => code,
-        Verdict::Continue(_) | Verdict::NotOurs => 0,
-    };
+    let code = code(&verdict);
     let length = reply.finish(code, Flags { authoritative: true, ..Flags::default() });
     assert!(length <= transport.room(&query), "an answer of {length} octets is larger than was asked for");
+    (verdict, Message::from_vec(&buffer[..length]).unwrap())
+}
+
+fn code(verdict: &Verdict) -> u16 {
+    match verdict {
+        Verdict::Answered(code) | Verdict::Fallthrough(code) => *code,
+        Verdict::Continue(_) | Verdict::NotOurs | Verdict::Search(_) => 0,
+    }
+}
+
+/// Asks the index on behalf of a client whose search path is gone through: the verdict, and what was written.
+pub(crate) fn search(index: &Index, packet: &[u8], client: &str, outside: bool) -> (Option<Verdict>, Message) {
+    let query = Query::parse(packet).unwrap();
+    let mut buffer = vec![0; 65_535];
+    let mut reply = Reply::start(&mut buffer, &query, Transport::Tcp);
+    let denied = index.answer(&query, &mut reply, 0);
+    let verdict = index.search(&query, client.parse().unwrap(), outside, &mut reply, 0);
+    let length = reply.finish(code(verdict.as_ref().unwrap_or(&denied)), Flags::default());
     (verdict, Message::from_vec(&buffer[..length]).unwrap())
 }
 

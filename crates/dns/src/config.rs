@@ -1,6 +1,7 @@
 //! What a whole DNS service is told, by flags or by a Corefile.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -20,6 +21,17 @@ pub struct Cluster {
     pub labels: String,
     /// Whether slices are not followed: names of endpoints do not exist then.
     pub no_endpoints: bool,
+    /// How to reach the API, and as whom, where whoever runs the service does not say it.
+    pub kubeconfig: Option<Kubeconfig>,
+}
+
+/// A kubeconfig and one of its contexts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kubeconfig {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The context; `None` for its current one.
+    pub context: Option<String>,
 }
 
 /// A whole DNS service.

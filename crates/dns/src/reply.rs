@@ -269,6 +269,11 @@ impl<'b> Reply<'b> {
         self.counts[Section::Answer as usize]
     }
 
+    /// Gives the buffer back, with an answer that is not finished.
+    pub(crate) fn into_buffer(self) -> &'b mut [u8] {
+        self.buffer
+    }
+
     /// Takes back every record.
     pub fn clear(&mut self) {
         self.at = self.records_start;

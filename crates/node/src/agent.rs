@@ -22,7 +22,7 @@ use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
 use crate::kubelet;
 use crate::neighbours::{self, Neighbours};
-use crate::node_local_dns::{self, ClusterDns, Followed};
+use crate::node_local_dns::{self, ClusterDns, Followed, Shown};
 use crate::programmed::Progress;
 use crate::register::{self, Readiness};
 use crate::resolver;
@@ -94,7 +94,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let (tell_dns, cluster_dns) = watch::channel(Followed::default());
     let (known, health) = (Arc::new(services::Known::default()), Arc::new(Health::default()));
     let listeners: Vec<Box<dyn Listener>> = vec![
-        Box::new(Names(index)),
+        Box::new(Names(index.clone())),
         Box::new(ClusterDns::new(vec![config.address.into()], tell_dns)),
         Box::new(Balanced::new(tell_addresses)),
         Box::new(ForPods::new(known.clone(), config.name.clone())),
@@ -110,7 +110,13 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let part = neighbours::keep(client.clone(), config.name.clone(), routes, tell_neighbours, stop.clone());
     parts.spawn(named("routes", part));
 
-    parts.spawn(named("local DNS", node_local_dns::keep(sources, cluster_dns, netlink()?, stop.clone())));
+    if index.searches() {
+        let part = crate::dns::watch::keep_pods(client.clone(), index.clone(), config.name.clone(), stop.clone());
+        parts.spawn(named("Pods that ask", part));
+    }
+    let (_, sources) = watch::channel(sources);
+    let part = node_local_dns::keep(sources, cluster_dns, netlink()?, Shown::default(), stop.clone());
+    parts.spawn(named("local DNS", part));
 
     // The object first: without it there is neither a Pod range nor a lease that means anything.
     if !registered(&client, &config, &stop).await {

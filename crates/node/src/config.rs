@@ -25,6 +25,8 @@ pub struct Config {
     pub cluster_domain: String,
     /// Where names outside the cluster are asked for; with none they are refused.
     pub upstream_dns: Vec<SocketAddr>,
+    /// Whether search paths are gone through for Pods that ask.
+    pub complete_searches: bool,
     /// Where the node keeps its Pods' state.
     pub data_dir: PathBuf,
     /// Where what a reboot makes worthless is kept: namespaces' pins, containers' parents.

@@ -1,11 +1,12 @@
 //! The cluster's DNS alone, in CoreDNS' place: `portolan dns`.
 //!
 //! In reading order: [`watch`] (the API's names go into the index), [`contact`] (whether the API is reached), [`http`]
-//! (health, readiness, metrics at CoreDNS' ports), `metrics` (under CoreDNS' names), `reload` (a Corefile that changes), and [`run`], which puts it together.
+//! (health, readiness, metrics at CoreDNS' ports), `metrics` (under CoreDNS' names), [`programming`] (how soon a change is a name), `reload` (a Corefile that changes), and [`run`], which puts it together.
 
 pub mod contact;
 mod http;
 mod metrics;
+pub mod programming;
 mod reload;
 pub mod watch;
 
@@ -20,7 +21,7 @@ use dns::forward::LoopFound;
 use dns::index::PodNames;
 use dns::querylog::{self, Sink};
 use dns::service::{CorefileError, CorefileOnDisk, Pieces, ServiceError};
-use dns::{Forwarder, Index, Server, Sources};
+use dns::{Index, Server};
 use ipnet::IpNet;
 use kube::Client;
 use tokio::task::JoinSet;
@@ -67,6 +68,9 @@ pub enum DnsError {
     /// A Corefile that has changed wants other addresses, ports or threads.
     #[error("it wants other addresses, ports or threads: start the service again")]
     OtherPorts,
+    /// A Corefile that has changed wants another API.
+    #[error("it wants another kubeconfig: start the service again")]
+    OtherApi,
     /// Names of the cluster are to be answered, and there is no API to ask for them.
     #[error("the cluster's names need a kubeconfig")]
     NoCluster,
@@ -137,7 +141,6 @@ impl From<Config> for Told {
             log: None,
             find_loops: true,
             reload: None,
-            autopath: false,
             config,
         };
         Self { whole, file: None, beside: Beside::default() }
@@ -151,9 +154,6 @@ impl From<Config> for Told {
 pub async fn run(told: Told, client: Option<Client>, stop: CancellationToken) -> Result<(), DnsError> {
     let Told { mut whole, file, beside } = told;
     beside.apply(&mut whole);
-    if whole.autopath {
-        tracing::warn!("autopath is left out: a search path costs a look-up in memory for each of its domains");
-    }
     let contact = Arc::new(Contact::default());
     let pieces = Pieces::default().after(&whole)?;
     let names = Names::follow(whole.config.cluster.as_ref(), client.as_ref(), &contact)?;
@@ -227,18 +227,13 @@ impl Names {
     }
 }
 
-/// What a configuration answers from: an index that knows nothing yet, and a forwarder.
-///
-/// # Errors
-/// A zone that is none, or upstream servers that cannot be any.
-pub fn sources(config: &Config) -> Result<Sources, DnsError> {
-    let index = config.cluster.as_ref().map(index).transpose()?;
-    let forwarder = config.forward.clone().map(Forwarder::new).transpose()?.map(Arc::new);
-    let (clients, transfer) = (config.clients.clone(), config.transfer.clone());
-    Ok(Sources { index, forwarder, clients, transfer, ..Sources::default() })
+/// What a server has done, under CoreDNS' names.
+pub(crate) fn counted(server: &Server) -> String {
+    metrics::counted(&metrics::server_label(server.addresses()), server)
 }
 
-fn index(cluster: &dns::config::Cluster) -> Result<Arc<Index>, dns::IndexError> {
+/// An index of the cluster's names that knows nothing yet.
+pub(crate) fn index(cluster: &dns::config::Cluster) -> Result<Arc<Index>, dns::IndexError> {
     let mut options = cluster.index.clone();
     // Seconds since 1970, so that the serial number grows over restarts.
     options.serial = u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or(1);
@@ -247,7 +242,7 @@ fn index(cluster: &dns::config::Cluster) -> Result<Arc<Index>, dns::IndexError> 
 
 /// Whether the index has to be told of Pods.
 fn wants_pods(cluster: &dns::config::Cluster) -> bool {
-    cluster.index.pods == PodNames::Verified
+    cluster.index.pods == PodNames::Verified || cluster.index.search.is_some()
 }
 
 #[cfg(test)]

@@ -5,24 +5,28 @@
 //! [`rules`] leave questions to it untracked: those of Pods, of Pods in the node's network, and of the node. They hold while the
 //! server answers and knows every name; when it does not, or its process is gone, questions go to other nodes.
 //!
-//! In reading order: [`ClusterDns`] (who is followed), [`keep`], [`rules`], [`address`].
+//! In reading order: [`Told`] (by flags or a Corefile), [`ClusterDns`] (who is followed), [`keep`], [`rules`], [`address`].
 
 pub mod address;
 mod followed;
 pub mod rules;
+mod told;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dns::{Config, Server, ServerError, Sources};
 use nft::{CommitError, DumpError, Socket, SocketError};
+use parking_lot::Mutex;
 use rtnetlink::Handle;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use followed::{ClusterDns, Followed};
+pub use told::{Following, Told, ToldError};
 
 /// The port of DNS.
 const PORT: u16 = 53;
@@ -53,25 +57,56 @@ pub enum NodeLocalError {
     Server(#[from] ServerError),
 }
 
+/// The server that runs, for whoever counts.
+#[derive(Clone, Debug, Default)]
+pub struct Shown(Arc<Mutex<Weak<Server>>>);
+
+impl Shown {
+    fn show(&self, server: Option<&Arc<Server>>) {
+        *self.0.lock() = server.map(Arc::downgrade).unwrap_or_default();
+    }
+
+    /// What it has done, in Prometheus' text format; nothing where none runs.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let server = self.0.lock().upgrade();
+        server.map(|server| crate::dns::counted(&server)).unwrap_or_default()
+    }
+}
+
 /// What is there now.
 struct Held {
     /// Owns the rules that keep questions here; they go with it, before the server does.
     rules: Option<Socket>,
-    server: Server,
+    server: Arc<Server>,
     cluster: Followed,
     failures: u32,
 }
 
 /// Keeps the cluster's DNS address answered here until told to stop; then questions go elsewhere, before this returns.
 /// What cannot be done is told, and tried again when something changes.
-pub async fn keep(sources: Sources, mut cluster: watch::Receiver<Followed>, handle: Handle, stop: CancellationToken) {
+pub async fn keep(
+    mut sources: watch::Receiver<Sources>,
+    mut cluster: watch::Receiver<Followed>,
+    handle: Handle,
+    shown: Shown,
+    stop: CancellationToken,
+) {
     let mut held: Option<Held> = None;
+    // Nobody changes them any more when this is false.
+    let mut changing = true;
+    let mut changed_sources = false;
     let mut tick = tokio::time::interval(PROBE_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let now = cluster.borrow_and_update().clone();
+        changed_sources |= sources.has_changed().unwrap_or(false);
+        let newest = sources.borrow_and_update().clone();
+        if std::mem::take(&mut changed_sources) {
+            answer_from(held.as_ref(), &newest);
+        }
         if held.as_ref().is_none_or(|held| held.cluster != now) {
-            held = match change(held.take(), now, &sources, &handle).await {
+            held = match change(held.take(), now, &newest, &handle).await {
                 Ok(held) => held,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -79,20 +114,42 @@ pub async fn keep(sources: Sources, mut cluster: watch::Receiver<Followed>, hand
                     None
                 }
             };
+            shown.show(held.as_ref().map(|held| &held.server));
         }
         if let Some(held) = &mut held {
-            held.look(&sources).await;
+            held.look(&newest).await;
         }
         tokio::select! {
             () = stop.cancelled() => break,
             changed = cluster.changed() => if changed.is_err() { break },
+            changed = sources.changed(), if changing => (changing, changed_sources) = (changed.is_ok(), changed.is_ok()),
             _ = tick.tick() => {}
         }
     }
     if let Some(Held { rules, server, .. }) = held {
         // Whoever asks from now on asks others; who has asked is still answered.
         drop(rules);
-        server.shutdown().await;
+        end(server).await;
+    }
+}
+
+/// Lets a server that runs answer from what is told now.
+fn answer_from(held: Option<&Held>, sources: &Sources) {
+    let Some(held) = held else { return };
+    match held.server.set_sources(sources.clone()) {
+        Ok(()) => tracing::info!("the Corefile has changed, and is followed"),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the Corefile has changed and cannot be followed: all stays as it was");
+        }
+    }
+}
+
+/// Ends a server: whoever has asked is still answered, unless somebody looks at its counters just now.
+async fn end(server: Arc<Server>) {
+    match Arc::try_unwrap(server) {
+        Ok(server) => server.shutdown().await,
+        Err(server) => drop(server),
     }
 }
 
@@ -113,7 +170,7 @@ async fn change(
             return Ok(Some(held));
         }
         drop(held.rules);
-        held.server.shutdown().await;
+        end(held.server).await;
     }
     address::set(handle, &now.addresses, &before).await?;
     socket.commit(&rules::elsewhere(&now.addresses, &now.others))?;
@@ -124,7 +181,7 @@ async fn change(
     // Where it is asked whether it answers: the rules have nothing to do with this one.
     listen.push((Ipv4Addr::LOCALHOST, 0).into());
     let config = Config { listen, ..Config::default() };
-    let server = Server::start_with(&config, sources.clone())?;
+    let server = Arc::new(Server::start_with(&config, sources.clone())?);
     Ok(Some(Held { cluster: now, server, rules: None, failures: 0 }))
 }
 

@@ -46,7 +46,7 @@ use crate::counters::Counters;
 use crate::events;
 use crate::health::{Health, Pulse};
 use crate::health_check::{self, Checks, HealthChecks};
-use crate::node_local_dns::{self, ClusterDns, Followed};
+use crate::node_local_dns::{self, ClusterDns, Followed, Following, Shown};
 use crate::programmed::{self, Progress};
 use crate::services::{self, Asked, Balanced, Changes, Listener, Names, Outside};
 
@@ -106,11 +106,12 @@ async fn start_and_wait(
 ) -> Result<(), ProxyError> {
     let (health, counters) = (Arc::new(Health::default()), Arc::new(Counters::default()));
     let (metrics, (asker, asked)) = (Metrics::new(counters.clone()), services::questions());
+    let shown = Shown::default();
     config.oom_score_adj.inspect(|score| crate::process::set_oom_score_adj(*score));
     // First: whoever watches over the agent asks while it waits for the API.
     let servers = [
         ("health", config.health_address, status::health(health.clone(), metrics.clone())),
-        ("metrics", config.metrics_address, status::metrics(metrics.clone(), asker)),
+        ("metrics", config.metrics_address, status::metrics(metrics.clone(), asker, shown.clone())),
     ];
     for (what, address, responder) in servers {
         let Some(address) = address else { continue };
@@ -131,7 +132,7 @@ async fn start_and_wait(
     let Some(first) = known(&mut own, &stop).await else { return Ok(()) };
     let Some(first_ranges) = known(&mut ranges, &stop).await else { return Ok(()) };
     let node = surroundings::model_node(&config, &first, &first_ranges);
-    let shared = Shared { health, metrics, counters, asked, changes };
+    let shared = Shared { health, metrics, counters, asked, changes, shown };
     program(parts, config, client, (own, ranges), node, shared, &stop)?;
     tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -152,6 +153,7 @@ struct Shared {
     counters: Arc<Counters>,
     asked: Asked,
     changes: Changes,
+    shown: Shown,
 }
 
 /// Starts what needs to know the node.
@@ -164,7 +166,7 @@ fn program(
     shared: Shared,
     stop: &CancellationToken,
 ) -> Result<(), ProxyError> {
-    let Shared { health, metrics, counters, asked, changes } = shared;
+    let Shared { health, metrics, counters, asked, changes, shown } = shared;
     let families = surroundings::families(&node.addresses);
     tracing::info!(?node, ?families, "the node is known");
     let chosen = dataplane::Config {
@@ -188,8 +190,11 @@ fn program(
         Box::new(Beside { metrics, tell: tell.clone(), held: Arc::default() }),
         Box::new(Progress::new(tell_held)),
     ];
-    match &config.dns {
-        Some(dns) => local_dns(parts, dns, &node.borrow().addresses, &mut listeners, stop)?,
+    match config.dns.clone() {
+        Some(told) => {
+            let (own, node_name) = (node.borrow().addresses.clone(), config.node_name.clone());
+            local_dns(parts, told, OnNode { own, node_name, client: client.clone(), shown }, &mut listeners, stop)?;
+        }
         None => forget_local_dns()?,
     }
     if config.load_balancer {
@@ -229,21 +234,35 @@ fn forget_local_dns() -> Result<(), ProxyError> {
     Ok(())
 }
 
+/// Where DNS is answered, and for whom.
+struct OnNode {
+    own: Vec<IpAddr>,
+    node_name: String,
+    client: Client,
+    shown: Shown,
+}
+
 /// Answers the cluster's DNS address on this node.
 fn local_dns(
     parts: &mut JoinSet<&'static str>,
-    config: &dns::config::Config,
-    own: &[IpAddr],
+    told: node_local_dns::Told,
+    OnNode { own, node_name, client, shown }: OnNode,
     listeners: &mut Vec<Box<dyn Listener>>,
     stop: &CancellationToken,
 ) -> Result<(), ProxyError> {
-    let sources = crate::dns::sources(config).map_err(|error| ProxyError::Dns(Box::new(error)))?;
+    let (following, sources) = Following::start(told).map_err(|error| ProxyError::Dns(Box::new(error)))?;
     let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| ProxyError::Dns(Box::new(error)))?;
     tokio::spawn(connection);
     let (tell, cluster) = watch::channel(Followed::default());
-    listeners.push(Box::new(ClusterDns::new(own.to_vec(), tell)));
-    listeners.extend(sources.index.clone().map(|index| Box::new(Names(index)) as Box<dyn Listener>));
-    parts.spawn(named("local DNS", node_local_dns::keep(sources, cluster, handle, stop.clone())));
+    listeners.push(Box::new(ClusterDns::new(own, tell)));
+    let index = following.index().clone();
+    if index.searches() {
+        let part = crate::dns::watch::keep_pods(client, index.clone(), node_name, stop.clone());
+        parts.spawn(named("Pods that ask", part));
+    }
+    listeners.push(Box::new(Names(index)));
+    parts.spawn(named("Corefile", following.keep(stop.clone())));
+    parts.spawn(named("local DNS", node_local_dns::keep(sources, cluster, handle, shown, stop.clone())));
     Ok(())
 }
 

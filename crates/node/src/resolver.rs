@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use dns::index::SearchOptions;
 use dns::{Forwarder, Index, IndexOptions, Server, Sources, forward};
 use ipnet::IpNet;
 
@@ -45,6 +46,8 @@ pub fn sources(config: &Config, index: Arc<Index>) -> Result<Sources, ResolverEr
 pub fn index(config: &Config) -> Result<Arc<Index>, ResolverError> {
     let options = IndexOptions {
         zones: vec![config.cluster_domain.clone()],
+        // Pods of ours have no domains of their node's.
+        search: config.complete_searches.then(SearchOptions::default),
         // Seconds since 1970, so that the serial number grows over restarts.
         serial: u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or(1),
         ..IndexOptions::default()

@@ -206,15 +206,37 @@ pub struct EndpointPort {
     pub port: Option<i32>,
 }
 
-/// A Pod, as far as its name in DNS needs it.
+/// A Pod, as far as its name in DNS and its questions need it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod {
     /// Name, namespace, whether it is being deleted.
     #[serde(deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
+    /// How it asks.
+    pub spec: PodSpec,
     /// Its addresses and how far it has come.
     pub status: PodStatus,
+}
+
+/// `spec` of a Pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// ClusterFirst, ClusterFirstWithHostNet, Default, None; absent means ClusterFirst.
+    pub dns_policy: Option<String>,
+    /// What is added to its policy.
+    pub dns_config: PodDnsConfig,
+    /// Whether it is in the node's network.
+    pub host_network: bool,
+}
+
+/// `spec.dnsConfig` of a Pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PodDnsConfig {
+    /// Further domains of its search path.
+    pub searches: Vec<String>,
 }
 
 /// `status` of a Pod.

@@ -48,7 +48,7 @@ fuzz_target!(|packet: &[u8]| {
     let mut reply = Reply::start(&mut buffer, &query, transport);
     let code = match INDEX.answer(&query, &mut reply, 0) {
         Verdict::Answered(code) | Verdict::Fallthrough(code) => code,
-        Verdict::Continue(_) | Verdict::NotOurs => 0,
+        Verdict::Continue(_) | Verdict::NotOurs | Verdict::Search(_) => 0,
     };
     let length = reply.finish(code, Flags::default());
     assert!(length <= transport.room(&query));

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::Cluster;
 use crate::forward::settings::{PORT, Route};
+use crate::index::SearchOptions;
 use crate::name::Name;
 use crate::{hosts, querylog, rewrite};
 
@@ -45,7 +46,7 @@ pub(super) struct Site {
     pub(super) workers: Option<usize>,
     pub(super) udp_most: Option<usize>,
     pub(super) transfer: Vec<IpNet>,
-    pub(super) autopath: bool,
+    pub(super) autopath: Option<(SearchOptions, usize)>,
 }
 
 impl Site {
@@ -103,10 +104,7 @@ impl Site {
             "bufsize" => self.udp_most = Some(serving::bufsize(directive)?),
             "multisocket" => self.workers = Some(serving::multisocket(directive)?),
             "transfer" => self.transfer.extend(serving::transfer(directive)?),
-            "autopath" => {
-                serving::autopath(directive)?;
-                self.autopath = true;
-            }
+            "autopath" => self.autopath = Some((serving::autopath(directive, surroundings)?, line)),
             plugin => return Err(unknown(plugin, line)),
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::config::{Cluster, Config};
 use crate::forward::keep::Keep;
 use crate::forward::settings::{PORT, Route};
 use crate::forward::{Settings, lies_in};
-use crate::index::Fallthrough;
+use crate::index::{Fallthrough, IndexOptions};
 use crate::name::Name;
 use crate::{hosts, querylog, rewrite};
 
@@ -33,8 +33,6 @@ pub struct Corefile {
     pub find_loops: bool,
     /// Whether the Corefile itself is followed.
     pub reload: Option<Reload>,
-    /// Whether search paths are completed here.
-    pub autopath: bool,
 }
 
 /// Reads a Corefile; what it refers to is this machine's.
@@ -70,7 +68,6 @@ pub fn parse_with(text: &str, surroundings: &dyn Surroundings) -> Result<Corefil
         log: log(&sites)?,
         find_loops: sites.iter().any(|site| site.find_loops),
         reload: sites.iter().find_map(|site| site.reload),
-        autopath: sites.iter().any(|site| site.autopath),
         config,
     };
     let zones: Vec<Name> = sites.iter().flat_map(|site| site.zones.clone()).collect();
@@ -90,7 +87,8 @@ fn add(whole: &mut Corefile, site: Site, zones: &[Name]) {
         .collect();
     let config = &mut whole.config;
     if let Some((cluster, _)) = site.cluster {
-        config.cluster = Some(cluster);
+        let search = site.autopath.map(|(search, _)| search);
+        config.cluster = Some(Cluster { index: IndexOptions { search, ..cluster.index }, ..cluster });
     }
     if let Some((address, lameduck)) = site.health {
         (config.health, config.lameduck) = (Some(address), lameduck);
@@ -118,6 +116,10 @@ fn check(sites: &[Site]) -> Result<(), Mistake> {
                 return Err(Wrong::Twice { what: format!("zone {zone}") }.at(site.line));
             }
             zones.push(zone);
+        }
+        if let (None, Some((_, line))) = (&site.cluster, &site.autopath) {
+            let what = "autopath without kubernetes in its server block".to_owned();
+            return Err(Wrong::Impossible { what, cure: "leave it out there" }.at(*line));
         }
         clusters += usize::from(site.cluster.is_some());
         if clusters > 1 {

@@ -181,3 +181,15 @@ pub fn resolv_conf(text: &str, most: usize) -> Vec<SocketAddr> {
     };
     text.lines().filter_map(server).take(most).collect()
 }
+
+/// The search path of a resolv.conf(5): the domains of its last `search` or `domain`, without those that are no names.
+#[must_use]
+pub fn search_domains(text: &str) -> Vec<String> {
+    let path = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| matches!(*word, "search" | "domain"))?;
+        let is_name = |word: &&str| Name::parse(word).is_ok_and(|name| name.label_count() > 0);
+        Some(words.filter(is_name).map(|word| word.trim_end_matches('.').to_owned()).collect())
+    };
+    text.lines().filter_map(path).next_back().unwrap_or_default()
+}

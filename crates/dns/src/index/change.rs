@@ -11,7 +11,7 @@ use crate::name::{Name, is_label, labels, push_label};
 
 use super::records::{EndpointRecord, IndexError, PodRecord, PortRecord, ServiceRecord, Shape, SliceRecord};
 use super::service::{Endpoint, Port, Ports, Service, Slice, Spec};
-use super::tables::{Namespace, PodId, PodsAt, Referrers, Reverse, Tables};
+use super::tables::{Namespace, PodId, PodThere, PodsAt, Referrers, Reverse, Tables};
 
 /// What only the writer needs to know.
 #[derive(Default)]
@@ -19,12 +19,19 @@ pub(super) struct Writer {
     hasher: DefaultHashBuilder,
     /// Every slice by namespace and name, because a slice can change the label that says whose it is.
     slices: HashTable<Arc<Slice>>,
-    /// The addresses of every Pod, by its namespace's label and its name.
-    pods: HashMap<PodId, Box<[IpAddr]>>,
+    /// What was told of every Pod, by its namespace's label and its name.
+    pods: HashMap<PodId, PodHeld>,
     /// Lists of ports that are in use, and some that no longer are.
     ports: HashSet<Ports>,
     /// How many lists there may be before those that are not in use are let go.
     ports_bound: usize,
+}
+
+/// What was told of a Pod.
+#[derive(Clone, Default)]
+struct PodHeld {
+    addresses: Box<[IpAddr]>,
+    searches: bool,
 }
 
 impl Writer {
@@ -76,16 +83,20 @@ impl Writer {
         let namespace: Arc<[u8]> = label("namespace", &record.namespace)?.into();
         let key = (namespace, record.name.as_str().into());
         let addresses: Box<[IpAddr]> = record.addresses.iter().map(IpAddr::to_canonical).collect();
-        let old = match addresses.is_empty() {
+        let new = PodHeld { addresses, searches: record.searches };
+        let old = match new.addresses.is_empty() {
             true => self.pods.remove(&key),
-            false => self.pods.insert(key.clone(), addresses.clone()),
+            false => self.pods.insert(key.clone(), new.clone()),
         };
         let old = old.unwrap_or_default();
-        for address in old.iter().filter(|address| !addresses.contains(address)) {
-            pod_at(tables, *address, |pods| pods.retain(|have| *have != key));
+        let same = |one: &PodHeld, other: &PodHeld, address| {
+            one.searches == other.searches && one.addresses.contains(address) && other.addresses.contains(address)
+        };
+        for address in old.addresses.iter().filter(|address| !same(&old, &new, address)) {
+            pod_at(tables, *address, |pods| pods.retain(|have| have.id != key));
         }
-        for address in addresses.iter().filter(|address| !old.contains(address)) {
-            pod_at(tables, *address, |pods| pods.push(key.clone()));
+        for address in new.addresses.iter().filter(|address| !same(&old, &new, address)) {
+            pod_at(tables, *address, |pods| pods.push(PodThere { id: key.clone(), searches: new.searches }));
         }
         Ok(())
     }
@@ -181,7 +192,7 @@ fn text(wire: &[u8]) -> String {
 }
 
 /// Changes which Pods have an address.
-fn pod_at(tables: &Tables, address: IpAddr, change: impl FnOnce(&mut Vec<PodId>)) {
+fn pod_at(tables: &Tables, address: IpAddr, change: impl FnOnce(&mut Vec<PodThere>)) {
     let mut pods = tables.pods.read(&address, |at| at.pods.to_vec()).unwrap_or_default();
     change(&mut pods);
     pods.sort_unstable();
@@ -269,6 +280,12 @@ fn refer(tables: &Tables, address: IpAddr, change: impl FnOnce(&mut Vec<Arc<[u8]
         (IpAddr::V6(address), Some(referrers)) => drop(tables.v6.put(Reverse { address, referrers })),
         (IpAddr::V6(address), None) => drop(tables.v6.take(&address)),
     }
+}
+
+/// Whether a Service is known, and headless.
+pub(super) fn is_headless(tables: &Tables, namespace: &str, name: &str) -> bool {
+    let headless = |service: &Arc<Service>| matches!(service.spec().map(|spec| &**spec), Some(Spec::Headless));
+    service_key(namespace, name).is_ok_and(|key| tables.services.read(&key, headless).unwrap_or(false))
 }
 
 /// The key of a Service: its label and its namespace's, as they stand in a question.

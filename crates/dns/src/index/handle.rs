@@ -1,5 +1,6 @@
 //! The handle that the watch writes through and the servers read through.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -107,7 +108,7 @@ impl Index {
 
     /// Forgets a Pod.
     pub fn remove_pod(&self, namespace: &str, name: &str) {
-        let gone = PodRecord { namespace: namespace.to_owned(), name: name.to_owned(), addresses: Vec::new() };
+        let gone = PodRecord { namespace: namespace.to_owned(), name: name.to_owned(), ..PodRecord::default() };
         // One that cannot be named was never there.
         let _ = self.writer.lock().set_pod(&self.tables, &gone);
     }
@@ -171,6 +172,12 @@ impl Index {
         names
     }
 
+    /// Whether there is such a Service, and it is headless.
+    #[must_use]
+    pub fn is_headless(&self, namespace: &str, name: &str) -> bool {
+        change::is_headless(&self.tables, namespace, name)
+    }
+
     /// How much there is.
     #[must_use]
     pub fn stats(&self) -> IndexStats {
@@ -192,5 +199,25 @@ impl Index {
     /// callers count it up.
     pub fn answer(&self, query: &Query<'_>, reply: &mut Reply<'_>, turn: u32) -> Verdict {
         lookup::answer(&self.tables, self.is_synced(), query, reply, turn)
+    }
+
+    /// Whether search paths are gone through for who asks.
+    #[must_use]
+    pub fn searches(&self) -> bool {
+        self.tables.zones.search.is_some()
+    }
+
+    /// Goes on with a question that [`Index::answer`] denied, where the search path of a Pod at `client` has made it:
+    /// with the names that the path would lead to next. `outside` says whether names outside the zones can be asked for.
+    /// `None` where it is no such question, or nobody's to complete; the reply is as it was then.
+    pub fn search(
+        &self,
+        query: &Query<'_>,
+        client: IpAddr,
+        outside: bool,
+        reply: &mut Reply<'_>,
+        turn: u32,
+    ) -> Option<Verdict> {
+        if !self.is_synced() { None } else { lookup::search(&self.tables, query, client, outside, reply, turn) }
     }
 }

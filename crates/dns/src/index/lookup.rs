@@ -32,6 +32,9 @@ pub enum Verdict {
     Continue(Name),
     /// The name lies in none of the zones. Nothing was written.
     NotOurs,
+    /// A search path made the name. It goes on with these names, which lie outside the zones, one after another; nothing
+    /// was written.
+    Search(Vec<Name>),
 }
 
 /// Answers a question of class IN. `turn` decides which of several addresses comes first.
@@ -49,10 +52,23 @@ pub(super) fn answer(tables: &Tables, synced: bool, query: &Query<'_>, reply: &m
     }
 }
 
-struct Lookup<'a> {
-    tables: &'a Tables,
-    query: &'a Query<'a>,
+/// Goes on with a denied name by the search path of who asks; `None` where no search path has made it, and then the reply
+/// is as it was.
+pub(super) fn search(
+    tables: &Tables,
+    query: &Query<'_>,
+    client: IpAddr,
+    outside: bool,
+    reply: &mut Reply<'_>,
     turn: u32,
+) -> Option<Verdict> {
+    Lookup { tables, query, turn }.search(client, outside, reply)
+}
+
+pub(super) struct Lookup<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) query: &'a Query<'a>,
+    pub(super) turn: u32,
 }
 
 impl Lookup<'_> {
@@ -74,7 +90,7 @@ impl Lookup<'_> {
     }
 
     /// Writes what a place in the cluster's zone has for the question.
-    fn step(&self, asked: &Asked<'_>, place: Place<'_>, reply: &mut Reply<'_>) -> Step {
+    pub(super) fn step(&self, asked: &Asked<'_>, place: Place<'_>, reply: &mut Reply<'_>) -> Step {
         match place {
             Place::Nowhere => Step::Missing,
             Place::Apex if matches!(asked.qtype, rtype::NS | rtype::ANY) => {
@@ -182,9 +198,7 @@ impl Lookup<'_> {
         let mut target = first;
         let mut owner = Pointer::QUESTION;
         for _ in 0..ALIASES_MAX {
-            let spelled = Spelled::whole(target.wire());
-            let ttl = self.tables.zones.ttl;
-            let Some(next) = reply.named(Section::Answer, Spelled::at(owner), rtype::CNAME, ttl, spelled) else {
+            let Some(next) = self.alias(owner, Spelled::whole(target.wire()), reply) else {
                 return Verdict::Answered(rcode::NOERROR);
             };
             let Some(name) = AskedName::read(target.wire()) else {
@@ -205,6 +219,11 @@ impl Lookup<'_> {
         }
         reply.clear();
         self.no_data(before, reply)
+    }
+
+    /// Writes an alias. Returns where its target stands, if it fits.
+    pub(super) fn alias(&self, owner: Pointer, target: Spelled<'_>, reply: &mut Reply<'_>) -> Option<Pointer> {
+        reply.named(Section::Answer, Spelled::at(owner), rtype::CNAME, self.tables.zones.ttl, target)
     }
 
     fn reverse(&self, before: usize, reply: &mut Reply<'_>) -> Verdict {
@@ -289,7 +308,7 @@ impl Lookup<'_> {
         reply.named(Section::Answer, owner, rtype::PTR, self.tables.zones.ttl, target);
     }
 
-    fn asked<'n>(&self, name: &'n AskedName, before: usize, owner: Pointer) -> Asked<'n> {
+    pub(super) fn asked<'n>(&self, name: &'n AskedName, before: usize, owner: Pointer) -> Asked<'n> {
         let zones = &self.tables.zones;
         let (ttl, ignore_empty) = (zones.ttl, zones.ignore_empty_services);
         Asked { name, before, owner, qtype: self.query.qtype, ttl, ignore_empty, turn: self.turn }
@@ -307,13 +326,13 @@ impl Lookup<'_> {
         Verdict::Answered(rcode::NOERROR)
     }
 
-    fn no_data(&self, before: usize, reply: &mut Reply<'_>) -> Verdict {
+    pub(super) fn no_data(&self, before: usize, reply: &mut Reply<'_>) -> Verdict {
         let zone = self.zone_pointer(before);
         self.tables.zones.write_soa(reply, Section::Authority, zone, self.tables.serial());
         Verdict::Answered(rcode::NOERROR)
     }
 
-    fn no_name(&self, before: usize, reply: &mut Reply<'_>) -> Verdict {
+    pub(super) fn no_name(&self, before: usize, reply: &mut Reply<'_>) -> Verdict {
         self.no_data(before, reply);
         Verdict::Answered(rcode::NXDOMAIN)
     }

@@ -10,7 +10,7 @@
 //!
 //! In reading order: [`records`] (what goes in), `zones` (whose names these are), `service` (one Service, compiled),
 //! `sharded` and `tables` (where they are kept), `change` (how they get there), `place` (what a name can mean),
-//! `compose` (records of one Service), `lookup` (a question becomes an answer), [`transfer`](Transfer) (a whole zone), and [`Index`], the handle of it all.
+//! `compose` (records of one Service), `lookup` (a question becomes an answer), `search` (or the next one of a search path does), [`transfer`](Transfer) (a whole zone), and [`Index`], the handle of it all.
 
 mod change;
 mod compose;
@@ -19,6 +19,7 @@ mod lookup;
 mod place;
 pub mod records;
 mod reverse;
+mod search;
 mod service;
 mod sharded;
 mod tables;
@@ -30,7 +31,7 @@ pub use lookup::Verdict;
 pub use records::{EndpointRecord, IndexError, PodRecord, PortRecord, Protocol, ServiceRecord, Shape, SliceRecord};
 pub use reverse::reverse_zones;
 pub use transfer::Transfer;
-pub use zones::{Fallthrough, IndexOptions, PodNames};
+pub use zones::{Fallthrough, IndexOptions, PodNames, SearchOptions};
 
 #[cfg(test)]
 mod tests;

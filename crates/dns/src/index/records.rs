@@ -102,6 +102,9 @@ pub struct PodRecord {
     pub name: String,
     /// `status.podIPs`. A Pod that is being deleted or has ended has none.
     pub addresses: Vec<IpAddr>,
+    /// Whether its resolver has the cluster's search path and no domain of the Pod's own beside it (`dnsPolicy`,
+    /// `dnsConfig`).
+    pub searches: bool,
 }
 
 /// The index cannot be made or changed as asked.

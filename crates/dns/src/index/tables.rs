@@ -21,11 +21,19 @@ pub(super) struct Namespace {
 /// A Pod: its namespace's label, with its length, and its name.
 pub(super) type PodId = (Arc<[u8]>, Box<str>);
 
+/// A Pod that has an address.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PodThere {
+    pub(super) id: PodId,
+    /// Whether its search path is the cluster's.
+    pub(super) searches: bool,
+}
+
 /// The Pods that have an address. More than one does when they share the node's.
 pub(super) struct PodsAt {
     pub(super) address: IpAddr,
     /// In order.
-    pub(super) pods: Box<[PodId]>,
+    pub(super) pods: Box<[PodThere]>,
 }
 
 /// The keys of the Services that an address leads back to, in order.
@@ -142,7 +150,17 @@ impl Tables {
 
     /// Whether a Pod of the namespace has the address.
     pub(super) fn has_pod(&self, namespace: &[u8], address: IpAddr) -> bool {
-        let of_namespace = |at: &PodsAt| at.pods.iter().any(|(label, _)| **label == *namespace);
+        let of_namespace = |at: &PodsAt| at.pods.iter().any(|pod| *pod.id.0 == *namespace);
+        self.pods.read(&address, of_namespace).unwrap_or(false)
+    }
+
+    /// Whether all Pods of the namespace that have the address, of which there must be one, have the cluster's search
+    /// path.
+    pub(super) fn searches(&self, namespace: &[u8], address: IpAddr) -> bool {
+        let of_namespace = |at: &PodsAt| {
+            let mut found = at.pods.iter().filter(|pod| *pod.id.0 == *namespace).peekable();
+            found.peek().is_some() && found.all(|pod| pod.searches)
+        };
         self.pods.read(&address, of_namespace).unwrap_or(false)
     }
 

@@ -33,6 +33,19 @@ pub enum Fallthrough {
     All,
 }
 
+/// How search paths are gone through for who asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SearchOptions {
+    /// Domains that Pods' search paths have after the cluster's: their node's own, which a kubelet adds.
+    pub further: Vec<String>,
+}
+
+/// The same, read.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) further: Vec<Name>,
+}
+
 /// How the index answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexOptions {
@@ -55,6 +68,8 @@ pub struct IndexOptions {
     pub ignore_empty_services: bool,
     /// Addresses of the zone's name server `ns.dns.ZONE`. Without any, the zone has no NS record.
     pub name_servers: Vec<IpAddr>,
+    /// Whether search paths are gone through for who asks. The index has to be told of Pods.
+    pub search: Option<SearchOptions>,
     /// The zone's serial number at the start; each change adds one. Seconds since 1970 make it grow over restarts.
     pub serial: u32,
 }
@@ -71,6 +86,7 @@ impl Default for IndexOptions {
             endpoint_pod_names: false,
             ignore_empty_services: false,
             name_servers: Vec::new(),
+            search: None,
             serial: 1,
         }
     }
@@ -108,6 +124,7 @@ pub(super) struct Zones {
     pub(super) endpoint_pod_names: bool,
     pub(super) ignore_empty_services: bool,
     pub(super) name_servers: Vec<IpAddr>,
+    pub(super) search: Option<Search>,
 }
 
 impl Zones {
@@ -131,6 +148,10 @@ impl Zones {
             }
             reverse.push(Zone::new(name));
         }
+        let search = |wanted: &SearchOptions| -> Result<Search, IndexError> {
+            Ok(Search { further: wanted.further.iter().map(parse).collect::<Result<_, _>>()? })
+        };
+        let search = options.search.as_ref().map(search).transpose()?;
         // The longest zone that a name lies in vouches for it.
         for zones in [&mut cluster, &mut reverse] {
             zones.sort_by(|a, b| b.labels.cmp(&a.labels).then_with(|| a.name.cmp(&b.name)));
@@ -146,6 +167,7 @@ impl Zones {
             endpoint_pod_names: options.endpoint_pod_names,
             ignore_empty_services: options.ignore_empty_services,
             name_servers: options.name_servers.clone(),
+            search,
         })
     }
 

@@ -132,6 +132,7 @@ pub(super) struct Tally {
     cache_misses: AtomicU64,
     turned_away: AtomicU64,
     unsent: AtomicU64,
+    searched: AtomicU64,
 }
 
 fn add(counter: &AtomicU64) {
@@ -196,6 +197,11 @@ impl Tally {
         add(&self.turned_away);
     }
 
+    /// A search path was gone through, and an answer found.
+    pub(super) fn searched(&self) {
+        add(&self.searched);
+    }
+
     pub(super) fn unsent(&self) {
         add(&self.unsent);
     }
@@ -236,6 +242,8 @@ pub struct Counts {
     pub turned_away: u64,
     /// Answers that the kernel did not take.
     pub unsent: u64,
+    /// Questions of search paths that were answered by way of a later name of the path.
+    pub searched: u64,
 }
 
 impl Counts {
@@ -262,6 +270,7 @@ impl Counts {
             sum.cache_misses += load(&tally.cache_misses);
             sum.turned_away += load(&tally.turned_away);
             sum.unsent += load(&tally.unsent);
+            sum.searched += load(&tally.searched);
         }
         sum
     }

@@ -1,6 +1,6 @@
 //! Sockets: questions in, answers out.
 //!
-//! In reading order: `config`, [`counters`], `sources` (what is answered from), `fairness` (what one address may take), `respond` (one message becomes an answer, at once or later), `rewriting`
+//! In reading order: `config`, [`counters`], `sources` (what is answered from), `fairness` (what one address may take), `respond` (one message becomes an answer, at once or later), `searching` (by a search path), `rewriting`
 //! (in place of another), `socket` (how sockets are made), `datagram` (many datagrams in one system call), `udp` (threads, one for each of the sockets
 //! that share an address), `tcp` (connections, pipelined and bounded), [`Server`].
 //!
@@ -15,6 +15,7 @@ mod fairness;
 mod respond;
 mod rewriting;
 mod running;
+mod searching;
 mod socket;
 mod sources;
 mod tcp;

@@ -48,6 +48,8 @@ pub(super) enum Later {
     /// The target of an alias. The answer so far, which stands where the target is of no help, has this length in the
     /// buffer.
     Chase { target: Name, length: usize },
+    /// The next name of a search path, and those after it.
+    Search(Vec<Name>),
     /// The answer to the question that this one was rewritten to.
     Rewritten(Box<Pending>),
 }
@@ -109,6 +111,12 @@ impl Sources {
             }
         }
         let verdict = self.index.as_ref().map_or(Verdict::NotOurs, |index| index.answer(query, &mut reply, turn));
+        let verdict = match (verdict, &self.index) {
+            (Verdict::Answered(rcode::NXDOMAIN), Some(index)) if index.searches() => {
+                self.search(index, query, &mut reply, asker, turn)
+            }
+            (verdict, _) => verdict,
+        };
         match (verdict, &self.forwarder) {
             (Verdict::Answered(code), _) | (Verdict::Fallthrough(code), None) => {
                 answer(&mut reply, Maker::Index, code, ours)
@@ -117,6 +125,9 @@ impl Sources {
                 let length = reply.finish(rcode::NOERROR, Flags { recursion_available: true, ..ours });
                 Handled::Later(Later::Chase { target, length })
             }
+            (Verdict::Search(names), Some(forwarder)) => self.searched(query, reply, names, forwarder, asker),
+            // It is only said where there is somebody to ask.
+            (Verdict::Search(_), None) => answer(&mut reply, Maker::Server, rcode::SERVFAIL, Flags::default()),
             (Verdict::Continue(_), _) => answer(&mut reply, Maker::Index, rcode::NOERROR, ours),
             (Verdict::Fallthrough(_), Some(forwarder)) => {
                 reply.clear();
@@ -195,6 +206,7 @@ impl Sources {
                 tally.answer(Maker::Index, rcode::NOERROR, truncated);
                 answer
             }
+            Later::Search(names) => self.searched_later(&query, names, forwarder, transport, tally).await,
             // Its octets are counted when it comes back; they are those of the question that was answered.
             Later::Rewritten(pending) => return self.rewritten_later(packet, *pending, transport, tally).await,
         };

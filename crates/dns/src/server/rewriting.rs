@@ -17,7 +17,7 @@ impl Later {
     pub(super) fn so_far(&self, buffer: &[u8]) -> Vec<u8> {
         match self {
             Self::Chase { length, .. } => buffer[..*length].to_vec(),
-            Self::Look | Self::Rewritten(_) => Vec::new(),
+            Self::Look | Self::Search(_) | Self::Rewritten(_) => Vec::new(),
         }
     }
 }

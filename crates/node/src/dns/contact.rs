@@ -6,11 +6,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Since when each kind's watch is lost; those that are not are left out.
+use super::programming::Programming;
+
+/// How well the API is heard.
 #[derive(Debug, Default)]
 pub struct Contact {
+    /// Since when each kind's watch is lost; those that are not are left out.
     lost: Mutex<BTreeMap<&'static str, Instant>>,
     losses: AtomicU64,
+    /// How long its changes have taken to become names.
+    pub programming: Programming,
 }
 
 impl Contact {

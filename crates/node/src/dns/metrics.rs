@@ -10,6 +10,7 @@ use dns::server::counters::{DURATIONS, Histogram, OCTETS};
 use dns::{Index, Server};
 
 use super::contact::Contact;
+use super::programming;
 use crate::process;
 
 /// The label `server` by which CoreDNS tells its listeners apart: that of the first address.
@@ -82,6 +83,18 @@ pub(super) fn text(server_label: &str, server: &Server, contact: &Contact, faile
     page.text
 }
 
+/// What a server has done and knows, for a process that does other things too.
+pub(super) fn counted(server_label: &str, server: &Server) -> String {
+    let labels = format!("server=\"{server_label}\",zone=\".\",view=\"\"");
+    let mut page = Page { text: String::with_capacity(8192), server: labels };
+    of_server(&mut page, server);
+    of_upstreams(&mut page, server_label, server);
+    if let Some(index) = &server.sources().index {
+        of_index(&mut page, index);
+    }
+    page.text
+}
+
 fn of_server(page: &mut Page, server: &Server) {
     let (figures, counts) = (server.figures(), server.counts());
     let labels = page.server.clone();
@@ -118,6 +131,11 @@ fn of_server(page: &mut Page, server: &Server) {
         ("portolan_dns_strangers_total", "Those of them from addresses that are not served.", counts.strangers),
         ("portolan_dns_truncated_total", "Answers that were cut short.", counts.truncated),
         ("portolan_dns_turned_away_total", "Questions and connections above the bounds.", counts.turned_away),
+        (
+            "portolan_dns_searched_total",
+            "Questions of search paths that were answered by way of a later name of the path.",
+            counts.searched,
+        ),
         ("portolan_dns_unsent_total", "Answers that the kernel did not take.", counts.unsent),
     ] {
         page.one(name, "counter", help, value);
@@ -178,6 +196,10 @@ fn of_contact(page: &mut Page, contact: &Contact) {
     let help = "For how long it has not been reached.";
     page.one("portolan_dns_api_lost_seconds", "gauge", help, longest.as_secs_f64());
     page.one("portolan_dns_api_losses_total", "counter", "How often a watch was lost.", contact.losses());
+    let name = "coredns_kubernetes_dns_programming_duration_seconds";
+    page.head(name, "histogram", "From what made a controller write a slice of a headless Service to its names.");
+    let labels = "service_kind=\"headless_with_selector\"";
+    page.histogram(name, labels, &contact.programming.histogram(), &programming::DURATIONS, 1e9);
 }
 
 #[cfg(test)]

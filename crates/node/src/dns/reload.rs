@@ -61,6 +61,10 @@ impl Running {
     async fn take(&mut self, mut whole: Corefile, server: &Server) -> Result<(), DnsError> {
         self.beside.apply(&mut whole);
         let (new, old) = (&whole.config, &self.whole.config);
+        let kubeconfig = |config: &dns::config::Config| config.cluster.as_ref().map(|held| held.kubeconfig.clone());
+        if kubeconfig(new) != kubeconfig(old) {
+            return Err(DnsError::OtherApi);
+        }
         let ports = |config: &dns::config::Config| {
             (config.server.listen.clone(), config.server.workers, config.health, config.ready, config.metrics)
         };

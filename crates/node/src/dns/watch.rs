@@ -11,6 +11,7 @@ use dns::config::Cluster;
 use dns::index::PodRecord;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
@@ -24,6 +25,8 @@ use crate::follow::{Change, ObjectKey, follow_heard};
 use crate::services::{Listener, Names};
 use crate::views::{EndpointSlice, Pod, Service};
 
+/// The label that says whose a slice is.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Objects of one answer when everything is listed: a page is decoded as a whole, and that is the most memory that a
 /// start takes.
 const PAGE: u32 = 500;
@@ -33,7 +36,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A change of one of the kinds.
-#[expect(clippy::large_enum_variant, reason = "one at a time, on its way through a loop")]
 enum Told {
     Service(Change<Service>),
     Slice(Change<EndpointSlice>),
@@ -46,7 +48,8 @@ pub async fn keep(client: Client, index: Arc<Index>, cluster: Cluster, contact: 
     let mut kinds = kinds(&client, &cluster, &contact, &stop);
     let mut missing = kinds.len();
     let mut changes = futures::stream::select_all(kinds.drain(..));
-    let mut told = Everything { names: Names(index.clone()), index, cluster };
+    let begun = Timestamp::now();
+    let mut told = Everything { names: Names(index.clone()), index, cluster, contact, begun };
     loop {
         let change = tokio::select! {
             () = stop.cancelled() => return,
@@ -61,6 +64,24 @@ pub async fn keep(client: Client, index: Arc<Index>, cluster: Cluster, contact: 
                 told.index.set_synced(true);
             }
         }
+    }
+}
+
+/// Keeps the Pods of a node, which ask there, in the index until told to stop: for search paths alone.
+pub async fn keep_pods(client: Client, index: Arc<Index>, node_name: String, stop: CancellationToken) {
+    let run = format!("spec.nodeName={node_name},status.phase!=Succeeded,status.phase!=Failed");
+    let config = watcher::Config::default().page_size(PAGE).fields(&run);
+    let contact = Arc::new(Contact::default());
+    let mut changes = std::pin::pin!(followed("pods", Api::<Pod>::all(client), config, &contact, &stop));
+    let (names, cluster) = (Names(index.clone()), Cluster::default());
+    let mut told = Everything { names, index, cluster, contact, begun: Timestamp::now() };
+    loop {
+        let change = tokio::select! {
+            () = stop.cancelled() => return,
+            change = changes.next() => change,
+        };
+        let Some(change) = change else { return };
+        told.take(Told::Pod(change));
     }
 }
 
@@ -150,6 +171,8 @@ struct Everything {
     names: Names,
     index: Arc<Index>,
     cluster: Cluster,
+    contact: Arc<Contact>,
+    begun: Timestamp,
 }
 
 impl Everything {
@@ -176,6 +199,7 @@ impl Everything {
                 let key = crate::follow::key(&slice);
                 if self.has(&key.0) {
                     self.names.set_slice(&key, &slice, None);
+                    self.count(&key, &slice);
                 }
             }
             Told::Slice(Change::Gone(key)) => self.names.remove_slice(&key),
@@ -192,16 +216,34 @@ impl Everything {
         false
     }
 
+    /// Counts how long the change of a slice has taken to be here.
+    fn count(&self, key: &ObjectKey, slice: &EndpointSlice) {
+        let service = slice.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME));
+        if service.is_some_and(|service| self.index.is_headless(&key.0, service)) {
+            self.contact.programming.count(slice, self.begun);
+        }
+    }
+
     fn set_pod(&self, pod: &Pod) {
         let key: ObjectKey = crate::follow::key(pod);
         if !self.has(&key.0) {
             return;
         }
-        let record = PodRecord { addresses: addresses(pod), namespace: key.0, name: key.1 };
+        let record = PodRecord { addresses: addresses(pod), searches: searches(pod), namespace: key.0, name: key.1 };
         if let Err(error) = self.index.set_pod(&record) {
             tracing::warn!(namespace = record.namespace, pod = record.name, %error, "a Pod cannot be named in DNS");
         }
     }
+}
+
+/// Whether a Pod's resolver has the cluster's search path and nothing of its own beside it: as kubelet decides
+/// (`pkg/kubelet/network/dns`), where a Pod in the node's network has the cluster's only by a policy of its own.
+fn searches(pod: &Pod) -> bool {
+    let by_policy = match pod.spec.dns_policy.as_deref() {
+        None | Some("ClusterFirst") => !pod.spec.host_network,
+        policy => policy == Some("ClusterFirstWithHostNet"),
+    };
+    by_policy && pod.spec.dns_config.searches.is_empty()
 }
 
 /// A Pod's addresses; none when it is being deleted or has ended, as its address may be another's soon.
@@ -212,3 +254,6 @@ fn addresses(pod: &Pod) -> Vec<std::net::IpAddr> {
     }
     pod.status.pod_ips.iter().filter_map(|given| given.ip.parse().ok()).collect()
 }
+
+#[cfg(test)]
+mod tests;

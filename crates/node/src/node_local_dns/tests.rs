@@ -91,7 +91,8 @@ fn keep_on(
         let inside = runtime.enter();
         let (connection, handle, _) = rtnetlink::new_connection().unwrap();
         tokio::spawn(connection);
-        let task = tokio::spawn(keep(sources(HERE), cluster, handle, stop));
+        let (_, told) = watch::channel(sources(HERE));
+        let task = tokio::spawn(keep(told, cluster, handle, Shown::default(), stop));
         drop(inside);
         (runtime, task)
     };
@@ -153,12 +154,15 @@ fn before_every_name_is_known_others_are_asked() {
     index.set_synced(false);
     let followed = Followed { addresses: vec!["10.96.0.10".parse().unwrap()], others: Vec::new() };
     let (_tell, cluster) = watch::channel(followed);
+    let (tell_source, told) = watch::channel(source);
+    let shown = Shown::default();
+    let seen = shown.clone();
     let start = || {
         let runtime = runtime();
         runtime.spawn(async {
             let (connection, handle, _) = rtnetlink::new_connection().unwrap();
             tokio::spawn(connection);
-            keep(source, cluster, handle, CancellationToken::new()).await;
+            keep(told, cluster, handle, seen, CancellationToken::new()).await;
         });
         runtime
     };
@@ -169,6 +173,42 @@ fn before_every_name_is_known_others_are_asked() {
     index.set_synced(true);
     wait_until(SOON, "questions stay here", || tables(&node) == ["ip portolan-dns"]).unwrap();
     assert_eq!(who(&pod), Some(HERE));
+    assert!(shown.metrics().contains("\nportolan_dns_names{kind=\"services\"} 1\n"), "{}", shown.metrics());
+    // What it answers from can be replaced while it runs.
+    tell_source.send_replace(sources(THERE));
+    wait_until(SOON, "it answers from what is told now", || who(&pod) == Some(THERE)).unwrap();
+}
+
+#[test]
+fn an_address_of_a_process_that_was_killed_is_taken_away_in_both_families() {
+    if testbed::skip_unless_root().is_some() {
+        return;
+    }
+    let lab = Lab::new("stale-dns");
+    let node = lab.namespace("node").unwrap();
+    let [old4, old6, new4, new6]: [IpAddr; 4] =
+        ["10.96.0.10", "fd00:96::10", "10.97.0.10", "fd00:97::10"].map(|address| address.parse().unwrap());
+    node.add_address("lo", "fd00:96::99/128".parse().unwrap()).unwrap();
+    // Another process each time: nothing is remembered.
+    let set = |wanted: &[IpAddr]| {
+        let runtime = runtime();
+        runtime.block_on(async {
+            let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+            tokio::spawn(connection);
+            address::set(&handle, wanted, &[]).await.unwrap();
+        });
+    };
+    let is_own = |address: IpAddr| UdpSocket::bind((address, 5353)).is_ok();
+    // A fresh IPv6 address can be bound a moment after it is there.
+    let run = |wanted: &[IpAddr], owned: [bool; 4]| {
+        let is_so = || [old4, old6, new4, new6].map(is_own) == owned;
+        node.run(|| set(wanted)).unwrap();
+        wait_until(SOON, "these are the node's, and no others", || node.run(is_so).unwrap()).unwrap();
+    };
+    run(&[old4, old6], [true, true, false, false]);
+    run(&[new4, new6], [false, false, true, true]);
+    run(&[], [false; 4]);
+    assert!(node.run(|| is_own("fd00:96::99".parse().unwrap())).unwrap(), "somebody else's stays");
 }
 
 #[test]

@@ -43,9 +43,8 @@ pub struct Config {
     pub oom_score_adj: Option<i32>,
     /// What conntrack is told; `None`: nothing.
     pub conntrack: Option<Conntrack>,
-    /// How DNS is answered at the cluster's DNS address; `None`: it is left to who does. Its addresses, ports and
-    /// lameduck mean nothing here.
-    pub dns: Option<dns::config::Config>,
+    /// How DNS is answered at the cluster's DNS address; `None`: it is left to who does.
+    pub dns: Option<crate::node_local_dns::Told>,
     /// Whether the node announces load balancers' addresses.
     pub load_balancer: bool,
 }

@@ -1,5 +1,5 @@
 //! The two servers that kube-proxy has: health for everybody (`/healthz`, `/livez`, and `/readyz` of our own), and
-//! metrics for the machine itself (`/metrics`, `/proxyMode`, `/healthz`), with `/metrics/services` of our own.
+//! metrics for the machine itself (`/metrics`, `/proxyMode`, `/healthz`), with `/metrics/services` and `/metrics/dns` of our own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::{self, Metrics, PerCode};
 use crate::health::{Health, Moment};
 use crate::http::{self, Answer};
+use crate::node_local_dns::Shown;
 use crate::services::Asker;
 
 /// How long to wait before a port that is taken is tried again.
@@ -86,7 +87,7 @@ fn verdict((good, body): (bool, String)) -> Answer {
 }
 
 /// Who answers of metrics.
-pub(super) fn metrics(metrics: Metrics, asker: Asker) -> http::Responder {
+pub(super) fn metrics(metrics: Metrics, asker: Asker, dns: Shown) -> http::Responder {
     Arc::new(move |request| {
         if request.uri.path() == "/metrics/services" {
             let asker = asker.clone();
@@ -94,6 +95,7 @@ pub(super) fn metrics(metrics: Metrics, asker: Asker) -> http::Responder {
         }
         let answer = match request.uri.path() {
             "/healthz" => http::answer(StatusCode::OK, PLAIN, "ok"),
+            "/metrics/dns" => http::answer(StatusCode::OK, PROMETHEUS, dns.metrics()),
             "/proxyMode" => http::answer(StatusCode::OK, PLAIN, "nftables"),
             "/metrics" if wants_open_metrics(&request) => {
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,6 +1,6 @@
 //! `kubernetes`: the cluster's names.
 
-use crate::config::Cluster;
+use crate::config::{Cluster, Kubeconfig};
 use crate::corefile::arguments::{Arguments, read_zone};
 use crate::corefile::blocks::Directive;
 use crate::corefile::mistake::{Mistake, Wrong};
@@ -69,6 +69,10 @@ fn read_option(option: &Directive, reverse: &[Name], forward: &[Name], cluster: 
             "empty_service" => cluster.index.ignore_empty_services = true,
             other => return Err(arguments.mistake(other, "empty_service")),
         },
+        "kubeconfig" => {
+            let path = arguments.must("a file")?.into();
+            cluster.kubeconfig = Some(Kubeconfig { path, context: arguments.next().map(str::to_owned) });
+        }
         // Names get SERVFAIL until they are known, however long that takes.
         "startup_timeout" => {
             arguments.duration("a duration")?;
@@ -108,7 +112,7 @@ fn read_fallthrough(
 
 fn unknown(option: &str, line: usize) -> Mistake {
     let cure = match option {
-        "endpoint" | "tls" | "kubeconfig" => "the cluster is the one that --kubeconfig names, or the one around",
+        "endpoint" | "tls" => "the cluster is the one that --kubeconfig names, or the one around",
         "apiserver_qps" | "apiserver_burst" | "apiserver_max_inflight" | "resyncperiod" => {
             "leave it out: the API is asked once and watched from then on"
         }
@@ -116,7 +120,7 @@ fn unknown(option: &str, line: usize) -> Mistake {
         "multicluster" | "zonal" => "leave it out: such names are not answered here",
         "transfer" => "use the plugin: transfer { to ADDRESS }",
         _ => {
-            "it has pods, ttl, fallthrough, namespaces, labels, endpoint_pod_names, noendpoints, ignore and startup_timeout"
+            "it has pods, ttl, fallthrough, namespaces, labels, endpoint_pod_names, noendpoints, ignore, kubeconfig and startup_timeout"
         }
     };
     Wrong::Option { plugin: PLUGIN, option: option.to_owned(), cure: cure.to_owned() }.at(line)

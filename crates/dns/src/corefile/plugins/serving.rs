@@ -9,8 +9,14 @@ use ipnet::IpNet;
 use crate::corefile::arguments::Arguments;
 use crate::corefile::blocks::Directive;
 use crate::corefile::mistake::Mistake;
+use crate::corefile::surroundings::Surroundings;
+use crate::forward::settings::search_domains;
+use crate::index::SearchOptions;
 
 use super::observing::{no_body, no_option};
+
+/// How this process resolves names.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// How often the Corefile is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,13 +129,20 @@ pub(in crate::corefile) fn transfer(directive: &Directive) -> Result<Vec<IpNet>,
     Ok(allowed)
 }
 
-/// `autopath [ZONE...] @kubernetes`
-pub(in crate::corefile) fn autopath(directive: &Directive) -> Result<(), Mistake> {
+/// `autopath [ZONE...] @kubernetes`: search paths are gone through for who asks. Those of Pods end with their node's
+/// domains, which this process has too.
+pub(in crate::corefile) fn autopath(
+    directive: &Directive,
+    surroundings: &dyn Surroundings,
+) -> Result<SearchOptions, Mistake> {
     no_body("autopath", directive)?;
     let mut arguments = Arguments::of(directive);
     let words = arguments.some("@kubernetes")?;
     match words.last() {
-        Some(&"@kubernetes") => Ok(()),
+        // Where there is no such file, there are no domains.
+        Some(&"@kubernetes") => Ok(SearchOptions {
+            further: surroundings.read(RESOLV_CONF).map(|text| search_domains(&text)).unwrap_or_default(),
+        }),
         _ => Err(arguments.impossible("a search path from a file".to_owned(), "write autopath @kubernetes")),
     }
 }

@@ -37,6 +37,10 @@ fn plugins_and_options_that_are_not_known_are_named_with_their_line() {
             ". {\n cache {\n  sucess 10\n }\n}",
             "3: cache has no option \"sucess\" here; it has success, denial, prefetch, serve_stale, servfail, disable and keepttl".to_owned(),
         ),
+        (
+            ". {\n autopath @kubernetes\n}",
+            "2: autopath without kubernetes in its server block is not possible here; leave it out there".to_owned(),
+        ),
         (". {\n loop {\n  hard\n }\n}", "3: loop has no option \"hard\" here; it has none".to_owned()),
         (". {\n health {\n  lamduck 5s\n }\n}", "3: health has no option \"lamduck\" here; it has lameduck".to_owned()),
         (

@@ -16,7 +16,8 @@ pub(super) struct Made {
 
 impl Made {
     pub(super) fn new() -> Self {
-        Self::default().file("/etc/resolv.conf", "nameserver 192.0.2.53\nnameserver 2001:db8::53\n")
+        Self::default()
+            .file("/etc/resolv.conf", "nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch corp.example example.\n")
     }
 
     pub(super) fn file(mut self, path: &str, text: &str) -> Self {

@@ -200,6 +200,7 @@ fn every_option_of_kubernetes() {
             labels app in (web, db),tier=front
             ignore empty_service
             startup_timeout 5s
+            kubeconfig /etc/dns.kubeconfig prod
         }
         transfer { to 10.0.0.0/8 192.0.2.1 }
         transfer cluster.local {
@@ -213,6 +214,9 @@ fn every_option_of_kubernetes() {
     let whole = read(text);
     let cluster = whole.config.cluster.unwrap();
     assert_eq!(cluster.index.zones, ["cluster.local", "other.test"]);
+    let kubeconfig = cluster.kubeconfig.unwrap();
+    assert_eq!((kubeconfig.path.to_str(), kubeconfig.context.as_deref()), (Some("/etc/dns.kubeconfig"), Some("prod")));
+    assert_eq!(cluster.index.search.unwrap().further, ["corp.example", "example"], "the node's own domains");
     assert_eq!((cluster.index.ttl, cluster.index.negative_ttl, cluster.index.pods), (0, 0, PodNames::Verified));
     assert!(cluster.index.endpoint_pod_names && cluster.index.ignore_empty_services && cluster.no_endpoints);
     assert_eq!(
@@ -221,7 +225,7 @@ fn every_option_of_kubernetes() {
     );
     let allowed: Vec<_> = whole.config.transfer.iter().map(ToString::to_string).collect();
     assert_eq!(allowed, ["10.0.0.0/8", "192.0.2.1/32", "0.0.0.0/0", "::/0"]);
-    assert_eq!((whole.config.server.udp_most, whole.config.server.workers, whole.autopath), (1232, 4, true));
+    assert_eq!((whole.config.server.udp_most, whole.config.server.workers), (1232, 4));
     assert!(whole.config.forward.is_none() && whole.config.health.is_none() && whole.config.metrics.is_none());
 }
 

@@ -1,5 +1,6 @@
 mod changes;
 mod cluster;
+mod completing;
 mod histories;
 mod pods;
 mod replay;

@@ -12,7 +12,7 @@ fn told(index: &Index, name: &str, qtype: u16) -> String {
 
 fn pod(namespace: &str, name: &str, addresses: &str) -> PodRecord {
     let addresses = cluster::addresses(addresses);
-    PodRecord { namespace: namespace.to_owned(), name: name.to_owned(), addresses }
+    PodRecord { namespace: namespace.to_owned(), name: name.to_owned(), addresses, searches: true }
 }
 
 #[test]

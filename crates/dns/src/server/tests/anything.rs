@@ -49,7 +49,7 @@ fn check(sources: &Sources, packet: &[u8], transport: Transport) {
         Handled::Answer(length) | Handled::Later(Later::Chase { length, .. }) => length,
         Handled::Later(Later::Look) => return,
         Handled::Transfer(_) => panic!("nobody may have the zone"),
-        Handled::Later(Later::Rewritten(_)) => panic!("nothing is rewritten"),
+        Handled::Later(Later::Rewritten(_) | Later::Search(_)) => panic!("nothing is rewritten or searched for"),
     };
     let room = Query::parse(packet).map_or(HEADER, |query| transport.room(&query));
     assert!(length <= room, "{length} octets where {room} fit");

@@ -5,6 +5,7 @@ mod forwarding;
 mod listening;
 mod net;
 mod refusing;
+mod searching;
 mod sources;
 mod steps;
 mod streams;

@@ -183,14 +183,26 @@ impl Generator {
 
 /// Pins a thread, 0 for the calling one, to a processor.
 pub fn pin(thread: u32, processor: usize) -> io::Result<()> {
+    pin_to(thread, &[processor])
+}
+
+/// Lets a thread, 0 for the calling one, run on these processors alone. Allocates nothing.
+pub fn pin_to(thread: u32, processors: &[usize]) -> io::Result<()> {
     // SAFETY: all octets zero are an empty set, CPU_SET stays within it for any processor of this machine, and the
     // call only reads it.
     let result = unsafe {
         let mut set: libc::cpu_set_t = zeroed();
-        libc::CPU_SET(processor % libc::CPU_SETSIZE as usize, &mut set);
+        for processor in processors {
+            libc::CPU_SET(processor % libc::CPU_SETSIZE as usize, &mut set);
+        }
         libc::sched_setaffinity(thread as libc::pid_t, size_of_val(&set), &raw const set)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Processor time that the calling thread has taken.
+pub fn own_time() -> io::Result<Duration> {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
 /// Processor time that a thread of this process has taken.

@@ -1,7 +1,7 @@
 //! How fast the DNS answers: a server in a network namespace of its own, and a load generator that costs less.
 //!
 //! ```text
-//! cargo run --release -p dns --example load -- [--services 10000] [--endpoints 3] [--workers 1] [--seconds 5]
+//! cargo run --release -p dns --example dns_load -- [--services 10000] [--endpoints 3] [--workers 1] [--seconds 5]
 //!     [--sockets 128] [--window 16] [--rate QUERIES/S] [--headless] [--forwarded] [--target ADDRESS:PORT --pid PID]
 //! ```
 //!
@@ -127,9 +127,9 @@ fn run(arguments: &Arguments, target: SocketAddr, spent: impl Fn() -> Outcome<Du
     let mut generator = Generator::new(target, arguments.load, questions)?;
     generator::pin(0, std::thread::available_parallelism()?.get() - 1)?;
     generator.run(Duration::from_millis(300))?;
-    let (start, own) = (spent()?, generator::thread_time(own_thread()?)?);
+    let (start, own) = (spent()?, generator::own_time()?);
     let report = generator.run(Duration::from_secs(arguments.seconds))?;
-    let (server, own) = (spent()? - start, generator::thread_time(own_thread()?)? - own);
+    let (server, own) = (spent()? - start, generator::own_time()? - own);
     let rate = report.answers as f64 / report.took.as_secs_f64();
     let each = |time: Duration| time.as_secs_f64() * 1e6 / report.answers.max(1) as f64;
     println!(
@@ -289,11 +289,6 @@ fn question(name: &str, qtype: u16) -> Vec<u8> {
 fn resident() -> Outcome<u64> {
     let pages: u64 = std::fs::read_to_string("/proc/self/statm")?.split(' ').nth(1).ok_or("statm")?.parse()?;
     Ok(pages * 4096)
-}
-
-fn own_thread() -> Outcome<u32> {
-    let link = std::fs::read_link("/proc/thread-self")?;
-    Ok(link.file_name().and_then(|name| name.to_str()).ok_or("thread-self")?.parse()?)
 }
 
 /// Threads of this process whose names start so.

@@ -1,0 +1,122 @@
+//! The table.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::server::Kind;
+
+/// What is measured, in the order of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Row {
+    Top,
+    Cpu,
+    Half50,
+    Half99,
+    Memory,
+    Headless,
+    Resolves50,
+    Resolves99,
+    Forwarded,
+    ForwardedCpu,
+    Scaling,
+    ScalingCpu,
+}
+
+impl Row {
+    /// What it is, with its unit.
+    fn label(self) -> &'static str {
+        match self {
+            Row::Top => "queries/s on one core, mix",
+            Row::Cpu => "  us of CPU a query",
+            Row::Half50 => "latency at half of CoreDNS' top rate, p50, us",
+            Row::Half99 => "  p99, us",
+            Row::Memory => "memory after the mix, VmRSS, MB",
+            Row::Headless => "  with the headless endpoints too, MB",
+            Row::Resolves50 => "POST answered to name answered, 100/s, p50, ms",
+            Row::Resolves99 => "  p99, ms",
+            Row::Forwarded => "queries/s on one core, names from outside, warm",
+            Row::ForwardedCpu => "  us of CPU a query",
+            Row::Scaling => "two cores to one, generator on them too",
+            Row::ScalingCpu => "  by the server's CPU a query",
+        }
+    }
+
+    /// What is aimed at.
+    fn target(self) -> &'static str {
+        match self {
+            Row::Top => "x 5",
+            Row::Cpu => "4",
+            Row::Half99 => "x 0.1",
+            Row::Memory => "25",
+            Row::Headless => "80",
+            Row::Resolves99 => "5",
+            Row::Forwarded => "x 4",
+            Row::Scaling => "1.8",
+            Row::Half50 | Row::Resolves50 | Row::ForwardedCpu | Row::ScalingCpu => "",
+        }
+    }
+}
+
+/// The figures of all servers.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: BTreeMap<Row, BTreeMap<Kind, f64>>,
+}
+
+impl Table {
+    /// Takes a figure.
+    pub fn put(&mut self, row: Row, kind: Kind, figure: f64) {
+        self.rows.entry(row).or_default().insert(kind, figure);
+    }
+
+    /// Prints the table: how many times CoreDNS' figure Portolan's is stands behind it, by the better of CoreDNS' two.
+    pub fn print(&self, services: u32) {
+        let kinds = [Kind::CoreDns, Kind::Multisocket, Kind::Portolan];
+        print!("\n{:<50}", format!("{services} Services"));
+        for kind in kinds {
+            print!(" {kind:>20}");
+        }
+        println!(" {:>9}   wanted", "ratio");
+        for (row, figures) in &self.rows {
+            print!("{:<50}", row.label());
+            for kind in kinds {
+                print!(" {:>20}", figures.get(&kind).map_or_else(|| "-".to_owned(), |figure| shown(*figure)));
+            }
+            let more_is_better = matches!(row, Row::Top | Row::Forwarded | Row::Scaling | Row::ScalingCpu);
+            let theirs = [Kind::CoreDns, Kind::Multisocket].iter().filter_map(|kind| figures.get(kind)).copied();
+            let best = theirs.reduce(if more_is_better { f64::max } else { f64::min });
+            let ratio = figures.get(&Kind::Portolan).zip(best).map(|(own, best)| format!("x {}", shown(own / best)));
+            println!(" {:>9}   {}", ratio.unwrap_or_default(), row.target());
+        }
+        println!();
+    }
+}
+
+fn shown(value: f64) -> String {
+    let digits = if value.abs() < 10.0 { 2 } else { usize::from(value.abs() < 1000.0) };
+    format!("{value:.digits$}")
+}
+
+/// The machine and the versions.
+pub fn describe_machine(peers: &Path, portolan: &Path) {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("");
+    let model = model.trim_start_matches([' ', '\t', ':']);
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    println!("machine: {cores} x {model}, Linux {}", kernel.trim());
+    let programs = [
+        (portolan.to_owned(), "--version"),
+        (peers.join("coredns"), "-version"),
+        (peers.join("kube-apiserver"), "--version"),
+        (peers.join("etcd"), "--version"),
+    ];
+    for (program, argument) in programs {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let output = Command::new(&program).arg(argument).output();
+        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        println!("  {name}: {}", text.lines().next().unwrap_or("not there").trim_start_matches(&format!("{name} ")));
+    }
+}
