@@ -1,7 +1,9 @@
 //! The caches of all kinds that some controller reads, and their watches.
 
+use std::fmt;
 use std::sync::Arc;
 
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::IPAddress;
@@ -13,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::{Cache, Cached, Index, Key};
 use crate::change::{Act, Change};
-use crate::objects::workload::DaemonSet;
+use crate::objects::workload::{DaemonSet, Replicas, ReplicationController, StatefulSet};
 use crate::objects::{Deployment, Lease, Meta, Node, Pod, ReplicaSet, pod};
 use crate::reflect;
 use crate::write::Written;
@@ -55,6 +57,12 @@ pub struct Caches {
     pub deployments: Arc<Cache<Deployment>>,
     /// DaemonSets.
     pub daemon_sets: Arc<Cache<DaemonSet>>,
+    /// ReplicationControllers.
+    pub replication_controllers: Arc<Cache<ReplicationController>>,
+    /// StatefulSets.
+    pub stateful_sets: Arc<Cache<StatefulSet>>,
+    /// ControllerRevisions.
+    pub revisions: Arc<Cache<ControllerRevision>>,
     /// PodDisruptionBudgets.
     pub budgets: Arc<Cache<PodDisruptionBudget>>,
     /// ServiceAccounts.
@@ -82,6 +90,9 @@ impl Caches {
         follow(&self.replica_sets, client, everything.clone(), tasks, stop);
         follow(&self.deployments, client, everything.clone(), tasks, stop);
         follow(&self.daemon_sets, client, everything.clone(), tasks, stop);
+        follow(&self.replication_controllers, client, everything.clone(), tasks, stop);
+        follow(&self.stateful_sets, client, everything.clone(), tasks, stop);
+        follow(&self.revisions, client, everything.clone(), tasks, stop);
         follow(&self.budgets, client, everything.clone(), tasks, stop);
         follow(&self.service_accounts, client, everything, tasks, stop);
         follow(&self.root_cas, client, root_cas, tasks, stop);
@@ -134,6 +145,9 @@ impl Caches {
         self.replica_sets.close();
         self.deployments.close();
         self.daemon_sets.close();
+        self.replication_controllers.close();
+        self.stateful_sets.close();
+        self.revisions.close();
         self.budgets.close();
         self.service_accounts.close();
         self.root_cas.close();
@@ -154,6 +168,9 @@ impl Caches {
             self.replica_sets.synced(),
             self.deployments.synced(),
             self.daemon_sets.synced(),
+            self.replication_controllers.synced(),
+            self.stateful_sets.synced(),
+            self.revisions.synced(),
             self.budgets.synced(),
             self.service_accounts.synced(),
             self.root_cas.synced(),
@@ -174,6 +191,9 @@ impl Caches {
             "replicasets" => seen(&self.replica_sets, change, written).await,
             "deployments" => seen(&self.deployments, change, written).await,
             "daemonsets" => seen(&self.daemon_sets, change, written).await,
+            "replicationcontrollers" => seen(&self.replication_controllers, change, written).await,
+            "statefulsets" => seen(&self.stateful_sets, change, written).await,
+            "controllerrevisions" => seen(&self.revisions, change, written).await,
             "poddisruptionbudgets" => seen(&self.budgets, change, written).await,
             "serviceaccounts" => seen(&self.service_accounts, change, written).await,
             "ipaddresses" => seen(&self.ip_addresses, change, written).await,
@@ -250,7 +270,19 @@ impl Cached for Pod {
     }
 }
 
-impl Cached for ReplicaSet {
+/// ReplicaSets and ReplicationControllers.
+impl<K> Cached for Replicas<K>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + fmt::Debug + Send + Sync + 'static,
+{
+    fn index(&self, add: &mut dyn FnMut(Index, String)) {
+        add(Index::Controller, controller(self));
+    }
+}
+
+impl Cached for StatefulSet {}
+
+impl Cached for ControllerRevision {
     fn index(&self, add: &mut dyn FnMut(Index, String)) {
         add(Index::Controller, controller(self));
     }

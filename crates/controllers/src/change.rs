@@ -50,6 +50,8 @@ impl Resource {
 pub const BUDGETS: Resource = Resource::new("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");
 /// `configmaps`
 pub const CONFIG_MAPS: Resource = Resource::new("", "v1", "configmaps", "ConfigMap");
+/// `controllerrevisions`
+pub const REVISIONS: Resource = Resource::new("apps", "v1", "controllerrevisions", "ControllerRevision");
 /// `daemonsets`
 pub const DAEMON_SETS: Resource = Resource::new("apps", "v1", "daemonsets", "DaemonSet");
 /// `deployments`
@@ -70,10 +72,15 @@ pub const NODES: Resource = Resource::new("", "v1", "nodes", "Node");
 pub const PODS: Resource = Resource::new("", "v1", "pods", "Pod");
 /// `replicasets`
 pub const REPLICA_SETS: Resource = Resource::new("apps", "v1", "replicasets", "ReplicaSet");
+/// `replicationcontrollers`
+pub const REPLICATION_CONTROLLERS: Resource =
+    Resource::new("", "v1", "replicationcontrollers", "ReplicationController");
 /// `services`
 pub const SERVICES: Resource = Resource::new("", "v1", "services", "Service");
 /// `serviceaccounts`
 pub const SERVICE_ACCOUNTS: Resource = Resource::new("", "v1", "serviceaccounts", "ServiceAccount");
+/// `statefulsets`
+pub const STATEFUL_SETS: Resource = Resource::new("apps", "v1", "statefulsets", "StatefulSet");
 
 /// One write.
 #[derive(Clone, Debug, PartialEq)]

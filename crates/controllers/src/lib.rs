@@ -8,7 +8,7 @@
 //! - [`cache`]: all objects of a kind, fed by [`reflect`], one watch a kind for all controllers.
 //! - [`queue`]: keys that wait for work.
 //! - [`change`]: what a plan wants done; [`mod@write`] does it, [`events`] tells of it.
-//! - [`claim`]: which objects an owner controls; [`services`]: what a Service says of its endpoints, and
+//! - [`claim`]: which objects an owner controls; [`revisions`]: which templates it has had; [`services`]: what a Service says of its endpoints, and
 //!   [`trigger_time`] since when a change of them waits.
 //! - [`run()`] runs them all.
 //! - [`config`], [`caches`] and [`context`]: what all controllers are given.
@@ -23,6 +23,7 @@ pub mod events;
 pub mod objects;
 pub mod queue;
 pub mod reflect;
+pub mod revisions;
 pub mod selector;
 pub mod services;
 pub mod trigger_time;
@@ -45,6 +46,7 @@ pub mod replicaset;
 pub mod rootca;
 pub mod scheduler;
 pub mod serviceaccount;
+pub mod statefulset;
 
 mod run;
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,6 +18,7 @@ use crate::write::Writer;
 use crate::{
     daemonset, deployment, disruption, endpoints, endpointslice, endpointslicemirroring, garbagecollector,
     loadbalancer, namespace, nodeipam, nodelifecycle, podgc, programmed, replicaset, rootca, scheduler, serviceaccount,
+    statefulset,
 };
 
 /// How long the controllers may take to end.
@@ -33,9 +36,10 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     let recorder = Recorder::start(writer.clone(), stop.clone());
     let context = Arc::new(Context { caches: Caches::default(), writer, recorder, config, stop: stop.clone() });
 
-    let controllers: [BoxFuture<'static, ()>; 18] = [
+    let controllers: [BoxFuture<'static, ()>; 20] = [
         endpointslice::start(context.clone()),
-        replicaset::start(context.clone()),
+        replicaset::start::<ReplicaSet>(context.clone()),
+        replicaset::start::<ReplicationController>(context.clone()),
         scheduler::start(context.clone()),
         deployment::start(context.clone()),
         serviceaccount::start(context.clone()),
@@ -51,6 +55,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
         programmed::start(context.clone()),
         disruption::start(context.clone()),
         daemonset::start(context.clone()),
+        statefulset::start(context.clone()),
         garbagecollector::start(context.clone(), client.clone()),
     ];
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, deployment, eventually, service};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Endpoints, Pod, Service};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Endpoints, Pod, ReplicationController, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
 use kube::{Api, ResourceExt};
@@ -235,4 +235,99 @@ async fn how_long_a_ready_pod_takes_into_its_slice() {
     writes.sort();
     println!("a Pod's status is answered: p50 {:?}, p99 {:?}", writes[50], writes[98]);
     println!("its slice is written after that: p50 {:?}, p99 {:?}", times[50], times[98]);
+}
+
+/// A StatefulSet of Pods labelled `app=NAME`, under the Service of this name.
+fn stateful_set(name: &str, replicas: i32) -> serde_json::Value {
+    let mut set = deployment(name, replicas);
+    set["spec"]["serviceName"] = name.into();
+    set
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_of_a_stateful_set_have_names_in_its_service_and_are_replaced_in_order() {
+    let cluster = Cluster::start().await;
+    let _node = cluster.node("n1", "a").await;
+    let (sets, services) = (cluster.api::<StatefulSet>("default"), cluster.api::<Service>("default"));
+    let (pods, slices) = (cluster.api::<Pod>("default"), cluster.api::<EndpointSlice>("default"));
+    let mut headless = service("db");
+    headless["spec"]["clusterIP"] = "None".into();
+    cluster.create(&services, headless).await;
+    cluster.create(&sets, stateful_set("db", 3)).await;
+    let is_complete = |set: &StatefulSet, updated: i32| {
+        set.status.as_ref().is_some_and(|status| {
+            status.observed_generation == set.metadata.generation
+                && status.available_replicas == Some(updated)
+                && status.updated_replicas == Some(updated)
+                && status.current_revision == status.update_revision
+        })
+    };
+    let first =
+        eventually("all three run", || async { sets.get_opt("db").await.unwrap().filter(|set| is_complete(set, 3)) })
+            .await;
+    let names = eventually("the slice names them", || async {
+        let all = slices.list(&ListParams::default().labels("kubernetes.io/service-name=db")).await.unwrap();
+        let endpoints = all.items.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default());
+        let mut names: Vec<String> = endpoints.filter_map(|endpoint| endpoint.hostname).collect();
+        names.sort();
+        (names.len() == 3).then_some(names)
+    })
+    .await;
+    assert_eq!(names, ["db-0", "db-1", "db-2"]);
+    let image = json!([{ "name": "c", "image": "v2" }]);
+    let patch = Patch::Strategic(json!({ "spec": { "template": { "spec": { "containers": image } } } }));
+    sets.patch("db", &PatchParams::default(), &patch).await.unwrap();
+    let second = eventually("all three are new", || async {
+        let set = sets.get_opt("db").await.unwrap().filter(|set| is_complete(set, 3))?;
+        let old = &first.status.as_ref().unwrap().update_revision;
+        (set.status.as_ref().unwrap().update_revision != *old).then_some(set)
+    })
+    .await;
+    for pod in pods.list(&ListParams::default()).await.unwrap() {
+        assert_eq!(pod.spec.unwrap().containers[0].image.as_deref(), Some("v2"));
+    }
+    let revisions = cluster.api::<ControllerRevision>("default").list(&ListParams::default()).await.unwrap();
+    let mut numbers: Vec<i64> = revisions.items.iter().map(|revision| revision.revision).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2]);
+    let revision = second.status.unwrap().update_revision.unwrap();
+    assert!(revisions.items.iter().any(|one| one.name_any() == revision && one.revision == 2));
+    sets.delete("db", &DeleteParams::default()).await.unwrap();
+    eventually("all that it made is gone", || async {
+        let pods = pods.list(&ListParams::default()).await.unwrap().items;
+        let revisions = cluster.api::<ControllerRevision>("default").list(&ListParams::default()).await.unwrap().items;
+        (pods.is_empty() && revisions.is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_are_not_served_are_told_of_and_a_replication_controller_has_its_pods() {
+    let cluster = Cluster::start().await;
+    let _node = cluster.node("n1", "a").await;
+    let mut set = stateful_set("db", 1);
+    let claim = json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } });
+    set["spec"]["volumeClaimTemplates"] = json!([{ "metadata": { "name": "data" }, "spec": claim }]);
+    cluster.create(&cluster.api::<StatefulSet>("default"), set).await;
+    let told = "FailedCreate: create Claim data-db-0 for Pod db-0 in StatefulSet db failed error: the server could not \
+                find the requested resource";
+    eventually("it is told why", || async {
+        cluster.events("default", "db").await.contains(&told.to_owned()).then_some(())
+    })
+    .await;
+    let controllers = cluster.api::<ReplicationController>("default");
+    let mut controller = deployment("old", 2);
+    controller["spec"]["selector"] = json!({ "app": "old" });
+    cluster.create(&controllers, controller).await;
+    let has = |wanted: i32| {
+        let controllers = &controllers;
+        move || async move {
+            let status = controllers.get_opt("old").await.unwrap()?.status?;
+            (status.replicas == wanted && status.available_replicas.unwrap_or(0) == wanted).then_some(())
+        }
+    };
+    eventually("two run", has(2)).await;
+    let patch = Patch::Merge(json!({ "spec": { "replicas": 1 } }));
+    controllers.patch("old", &PatchParams::default(), &patch).await.unwrap();
+    eventually("one is left", has(1)).await;
 }

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::objects::workload::DaemonSet;
 use crate::objects::{Meta, Pod};
 use crate::queue::{Outcome, Queue, work};
+use crate::revisions;
 use crate::selector;
 use crate::write::WriteError;
 use plan::Snapshot;
@@ -66,6 +67,11 @@ async fn sync(context: Arc<Context>, key: Key) -> Result<Outcome, WriteError> {
         return Ok(Outcome::Done);
     }
     settle_claims(&context, &set).await?;
+    let known = revisions::sorted(context.caches.revisions.by(Index::Controller, set.uid()));
+    let present = revisions::present((DAEMON_SETS, &*set), &set.spec.template, plan::REVISION, &known);
+    if let Some(change) = present.change.as_ref().filter(|_| !set.deleting()) {
+        context.apply(change).await?;
+    }
     let (nodes, pods) = (context.caches.nodes.all(), claims(&context, &set).owned);
     let plan = plan::plan(&Snapshot { set: &set, nodes: &nodes, pods: &pods, now: Timestamp::now() });
     let managed = manage(&context, &set, &plan).await;
@@ -79,6 +85,8 @@ async fn sync(context: Arc<Context>, key: Key) -> Result<Outcome, WriteError> {
         }
     }
     managed?;
+    let used = |name: &str| name == present.name || plan::is_of_a_pod(name, &set, &pods);
+    context.apply_all(&revisions::forget(&known, used, set.spec.revision_history_limit)).await?;
     Ok(plan::next_available(&set, &pods, now).map_or(Outcome::Done, Outcome::After))
 }
 

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::change::{Change, DAEMON_SETS, PODS, Part, controller_reference};
 use crate::objects::pod::Scheduling;
 use crate::objects::workload::{DaemonSet, DaemonSetStatus};
 use crate::objects::{Meta, Node, Pod};
+use crate::revisions;
 use crate::scheduler::fit::{selects, tolerates};
 
 /// The label of a Pod that says from which template it was made.
@@ -21,8 +21,6 @@ pub const REVISION: &str = "controller-revision-hash";
 /// The annotation of a DaemonSet that says how many templates it has had, and the label of its Pods that says which they
 /// were made from.
 const GENERATION: (&str, &str) = ("deprecated.daemonset.template.generation", "pod-template-generation");
-/// What is used in names that must not make words.
-const SAFE: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// What every Pod of a DaemonSet bears: it belongs to its node, whatever the node's state.
 const BORNE: [(&str, &str); 6] = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
@@ -138,7 +136,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
         match wanted.fits(node) {
             // What is on its way to its end is waited for.
             (true, _) if there.is_empty() => plan.create.push(node.name().to_owned()),
-            (true, _) => plan.delete.extend(staying.iter().skip(1).map(|pod| Change::delete(PODS, &****pod))),
+            (true, _) => plan.delete.extend(surplus(snapshot, &staying)),
             (false, true) => {}
             (false, false) => plan.delete.extend(staying.iter().map(|pod| Change::delete(PODS, &****pod))),
         }
@@ -146,19 +144,64 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
     let known = |name: &str| snapshot.nodes.iter().any(|node| node.name() == name);
     let lost = by_node.iter().filter(|(node, _)| !known(node)).flat_map(|(_, pods)| pods);
     plan.delete.extend(lost.filter(|pod| !pod.deleting()).map(|pod| Change::delete(PODS, &**pod)));
-    if plan.create.is_empty() && plan.delete.is_empty() {
-        plan.delete = replaced(snapshot, &wanted, &by_node);
+    if plan.create.is_empty() && plan.delete.is_empty() && rolls(snapshot.set) {
+        match surge(snapshot) {
+            0 => plan.delete = replaced(snapshot, &wanted, &by_node),
+            most => plan.create = surged(snapshot, most, &wanted, &by_node),
+        }
     }
     plan
+}
+
+/// Whether old Pods are replaced by themselves.
+fn rolls(set: &DaemonSet) -> bool {
+    set.spec.update_strategy.as_ref().and_then(|strategy| strategy.kind.as_deref()) != Some("OnDelete")
+}
+
+/// The Pods of a node that are too many. Where new ones may come before old ones go, those are one of each, until the new
+/// one is available.
+fn surplus(snapshot: &Snapshot<'_>, staying: &[&&Arc<Pod>]) -> Vec<Change> {
+    let delete = |pod: &&&Arc<Pod>| Change::delete(PODS, &****pod);
+    if surge(snapshot) == 0 {
+        return staying.iter().skip(1).map(delete).collect();
+    }
+    let revision = revision(snapshot.set);
+    let (new, old): (Vec<&&Arc<Pod>>, Vec<&&Arc<Pod>>) =
+        staying.iter().partition(|pod| pod.label(REVISION) == Some(&revision));
+    let min_ready = snapshot.set.spec.min_ready_seconds.unwrap_or(0);
+    let is_relieved = new.first().is_some_and(|pod| pod.available(min_ready, snapshot.now));
+    let more = new.iter().skip(1).chain(old.iter().skip(usize::from(!is_relieved)));
+    more.map(delete).collect()
+}
+
+/// Nodes that have an old Pod and may have a new one beside it: those whose old one serves nobody, and as many others as
+/// may have one Pod too many.
+fn surged(
+    snapshot: &Snapshot<'_>,
+    most: usize,
+    wanted: &Wanted,
+    by_node: &BTreeMap<String, Vec<Arc<Pod>>>,
+) -> Vec<String> {
+    let (revision, min_ready) = (revision(snapshot.set), snapshot.set.spec.min_ready_seconds.unwrap_or(0));
+    let (mut create, mut serving, mut surging) = (Vec::new(), Vec::new(), 0);
+    for node in snapshot.nodes.iter().filter(|node| wanted.fits(node).0) {
+        let pods = by_node.get(node.name()).into_iter().flatten().filter(|pod| pod.active());
+        let (new, old): (Vec<_>, Vec<_>) = pods.partition(|pod| pod.label(REVISION) == Some(&revision));
+        let name = node.name().to_owned();
+        match (new.is_empty(), old.first()) {
+            (_, None) => {}
+            (false, Some(_)) => surging += 1,
+            (true, Some(old)) if old.available(min_ready, snapshot.now) => serving.push(name),
+            (true, Some(_)) => create.push(name),
+        }
+    }
+    create.extend(serving.into_iter().take(most.saturating_sub(surging)));
+    create
 }
 
 /// Old Pods that give way to new ones: those that serve nobody anyway, and as many others as may be missing.
 fn replaced(snapshot: &Snapshot<'_>, wanted: &Wanted, by_node: &BTreeMap<String, Vec<Arc<Pod>>>) -> Vec<Change> {
     let (set, now) = (snapshot.set, snapshot.now);
-    let strategy = set.spec.update_strategy.as_ref();
-    if strategy.is_some_and(|strategy| strategy.kind.as_deref() == Some("OnDelete")) {
-        return Vec::new();
-    }
     let revision = revision(set);
     let min_ready = set.spec.min_ready_seconds.unwrap_or(0);
     let nodes = snapshot.nodes.iter().filter(|node| wanted.fits(node).0);
@@ -186,22 +229,43 @@ fn replaced(snapshot: &Snapshot<'_>, wanted: &Wanted, by_node: &BTreeMap<String,
 /// How many nodes may be without an available Pod: at least one, or nothing could ever be replaced.
 fn may_miss(set: &DaemonSet, desired: usize) -> usize {
     let update = set.spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
-    let part = |bound: Option<&IntOrString>| match bound {
+    update.map_or(1, |update| part(update.max_unavailable.as_ref(), desired)).max(1)
+}
+
+/// How many nodes may have an old and a new Pod at a time; 0: old ones go first.
+fn surge(snapshot: &Snapshot<'_>) -> usize {
+    let update = snapshot.set.spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
+    let bound = update.and_then(|update| update.max_surge.as_ref());
+    let wanted = Wanted::of(snapshot.set);
+    // Of a bound in percents; counted only where there is one.
+    let desired = || snapshot.nodes.iter().filter(|node| wanted.fits(node).0).count();
+    match bound {
+        Some(IntOrString::String(_)) => part(bound, desired()),
+        bound => part(bound, 0),
+    }
+}
+
+/// A number of nodes, or of percents of them.
+fn part(bound: Option<&IntOrString>, of: usize) -> usize {
+    match bound {
         None => 0,
         Some(IntOrString::Int(number)) => usize::try_from(*number).unwrap_or(0),
         Some(IntOrString::String(text)) => {
             let percent: usize = text.trim_end_matches('%').parse().unwrap_or(0);
-            (desired * percent).div_ceil(100)
+            (of * percent).div_ceil(100)
         }
-    };
-    let bounds = update.map(|update| (part(update.max_unavailable.as_ref()), part(update.max_surge.as_ref())));
-    bounds.map_or(1, |(unavailable, surge)| unavailable.max(surge)).max(1)
+    }
 }
 
 /// A word for the template: another one for another template.
 pub fn revision(set: &DaemonSet) -> String {
-    let digest = Sha256::digest(set.spec.template.document.text().as_bytes());
-    digest.iter().take(10).map(|byte| char::from(SAFE[usize::from(*byte) % SAFE.len()])).collect()
+    revisions::hash(&set.spec.template)
+}
+
+/// Whether a revision is that of one of the Pods.
+pub fn is_of_a_pod(revision: &str, set: &DaemonSet, pods: &[Arc<Pod>]) -> bool {
+    let hash = revision.strip_prefix(set.name()).and_then(|rest| rest.strip_prefix('-'));
+    hash.is_some_and(|hash| pods.iter().any(|pod| pod.label(REVISION) == Some(hash)))
 }
 
 /// The change that makes a Pod for a node.

@@ -177,3 +177,27 @@ fn by_hand_nothing_is_replaced_and_what_ended_is() {
     assert_ne!(world.all::<Pod>()[0].name(), first.name());
     assert_eq!(status_of(&world)["updatedNumberScheduled"], 1);
 }
+
+#[test]
+fn where_it_says_so_the_new_one_comes_before_the_old_one_goes() {
+    let (mut world, key) = world(3);
+    let surge = json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": "34%" } });
+    world.edit(DAEMON_SETS, &key, |s| s["spec"]["updateStrategy"] = surge);
+    settle(&mut world, &key);
+    run_all(&mut world);
+    settle(&mut world, &key);
+    world.edit(DAEMON_SETS, &key, |s| s["spec"]["template"]["spec"]["containers"][0]["image"] = json!("j"));
+    for left in [1, 0] {
+        // A third of three nodes, and what is begun is two of them.
+        let plan = drive(&mut world, &key);
+        assert_eq!((plan.create.len(), plan.delete.len()), (2 - usize::from(left == 0), 0));
+        assert_eq!(drive(&mut world, &key), Plan::default(), "the old ones serve until the new ones do");
+        assert_eq!(status_of(&world)["numberAvailable"], 3);
+        run_all(&mut world);
+        let plan = drive(&mut world, &key);
+        assert_eq!((plan.create.len(), plan.delete.len()), (0, 2 - usize::from(left == 0)));
+        end_all(&mut world);
+    }
+    settle(&mut world, &key);
+    assert_eq!((world.all::<Pod>().len(), &status_of(&world)["updatedNumberScheduled"]), (3, &json!(3)));
+}

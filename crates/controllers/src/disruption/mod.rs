@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::cache::Key;
 use crate::context::Context;
@@ -38,6 +39,18 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     });
     let (add, known) = (queue.clone(), context.clone());
     context.caches.deployments.on_change(move |delta| {
+        if delta.new.map(|new| new.replicas()) != delta.old.map(|old| old.replicas()) {
+            add_all(&known, delta.latest.namespace(), &add, &|_| true);
+        }
+    });
+    let (add, known) = (queue.clone(), context.clone());
+    context.caches.stateful_sets.on_change(move |delta| {
+        if delta.new.map(|new| new.replicas()) != delta.old.map(|old| old.replicas()) {
+            add_all(&known, delta.latest.namespace(), &add, &|_| true);
+        }
+    });
+    let (add, known) = (queue.clone(), context.clone());
+    context.caches.replication_controllers.on_change(move |delta| {
         if delta.new.map(|new| new.replicas()) != delta.old.map(|old| old.replicas()) {
             add_all(&known, delta.latest.namespace(), &add, &|_| true);
         }
@@ -81,21 +94,37 @@ fn scale(context: &Context, pods: &[Arc<Pod>]) -> Result<i32, String> {
     let mut sum = 0i32;
     for pod in pods {
         let Some(owner) = pod.controller() else { continue };
-        if owner.kind != "ReplicaSet" {
-            return Err(format!("{} {} does not say how many Pods it is to have", owner.kind, owner.name));
-        }
-        let Some(set) = context.caches.replica_sets.get(pod.namespace(), &owner.name) else { continue };
-        let above = set.controller().filter(|above| above.kind == "Deployment");
-        let deployment = above.and_then(|above| context.caches.deployments.get(pod.namespace(), &above.name));
-        let (uid, replicas) = match &deployment {
-            Some(deployment) => (deployment.uid().to_owned(), deployment.replicas()),
-            None => (set.uid().to_owned(), set.replicas()),
-        };
+        let Some((uid, replicas)) = scale_of(context, pod.namespace(), owner)? else { continue };
         if controllers.insert(uid) {
             sum = sum.saturating_add(replicas);
         }
     }
     Ok(sum)
+}
+
+/// The uid of a controller, or of what is above it, and how many Pods that is to have; `None` when it is gone.
+fn scale_of(context: &Context, namespace: &str, owner: &OwnerReference) -> Result<Option<(String, i32)>, String> {
+    let (caches, name) = (&context.caches, owner.name.as_str());
+    match owner.kind.as_str() {
+        "ReplicaSet" => {
+            let Some(set) = caches.replica_sets.get(namespace, name) else { return Ok(None) };
+            let above = set.controller().filter(|above| above.kind == "Deployment");
+            let deployment = above.and_then(|above| caches.deployments.get(namespace, &above.name));
+            Ok(Some(match &deployment {
+                Some(deployment) => (deployment.uid().to_owned(), deployment.replicas()),
+                None => (set.uid().to_owned(), set.replicas()),
+            }))
+        }
+        "StatefulSet" => {
+            let set = caches.stateful_sets.get(namespace, name);
+            Ok(set.map(|set| (set.uid().to_owned(), set.replicas())))
+        }
+        "ReplicationController" => {
+            let set = caches.replication_controllers.get(namespace, name);
+            Ok(set.map(|set| (set.uid().to_owned(), set.replicas())))
+        }
+        kind => Err(format!("{kind} {name} does not say how many Pods it is to have")),
+    }
 }
 
 #[cfg(test)]

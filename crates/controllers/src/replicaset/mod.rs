@@ -1,6 +1,8 @@
-//! As many Pods as each ReplicaSet asks for (`replicaset-controller`).
+//! As many Pods as each ReplicaSet asks for (`replicaset-controller`), and each ReplicationController
+//! (`replication-controller`), which asks for them in the same way.
 
 pub mod plan;
+pub mod replicated;
 
 use std::sync::Arc;
 
@@ -10,36 +12,37 @@ use jiff::Timestamp;
 
 use crate::cache::{Delta, Index, Key};
 use crate::caches::orphans;
-use crate::change::{Change, Note, PODS, REPLICA_SETS, Reference};
+use crate::change::{Change, Note, PODS, Reference};
 use crate::claim::{self, Claims};
 use crate::context::Context;
-use crate::objects::{Meta, Pod, ReplicaSet};
+use crate::objects::workload::Replicas;
+use crate::objects::{Meta, Pod};
 use crate::queue::{Outcome, Queue, work};
 use crate::selector;
 use crate::write::{WriteError, Written};
 use plan::{Failure, Snapshot};
+use replicated::Replicated;
 
-const COMPONENT: &str = "replicaset-controller";
 const WORKERS: usize = 64;
 /// How many Pods of one ReplicaSet are made or deleted at a time, at most.
 const AT_ONCE: usize = 64;
 
 /// Registers what the controller has to be told of; the future is its work.
-pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
+pub fn start<K: Replicated>(context: Arc<Context>) -> BoxFuture<'static, ()> {
     let queue: Arc<Queue<Key>> = Arc::default();
     let add = queue.clone();
-    context.caches.replica_sets.on_change(move |delta| add.add(Key::of(&**delta.latest)));
+    K::known(&context.caches).on_change(move |delta| add.add(Key::of(&**delta.latest)));
     let (add, known) = (queue.clone(), context.clone());
-    context.caches.pods.on_change(move |delta| concerned(&known, delta, &add));
+    context.caches.pods.on_change(move |delta| concerned::<K>(&known, delta, &add));
     let stop = context.stop.clone();
-    Box::pin(work("replicaset", queue, WORKERS, stop, move |key| sync(context.clone(), key)))
+    Box::pin(work(K::QUEUE, queue, WORKERS, stop, move |key| sync::<K>(context.clone(), key)))
 }
 
 /// Adds the ReplicaSets that a change of a Pod concerns: the one that controls it, or those that may adopt it.
-fn concerned(context: &Context, delta: &Delta<'_, Pod>, queue: &Queue<Key>) {
+fn concerned<K: Replicated>(context: &Context, delta: &Delta<'_, Pod>, queue: &Queue<Key>) {
     for pod in delta.both() {
         if let Some(owner) = pod.controller() {
-            if owner.kind == "ReplicaSet" {
+            if owner.kind == K::RESOURCE.kind {
                 queue.add(Key::new(pod.namespace(), &owner.name));
             }
             continue;
@@ -47,16 +50,16 @@ fn concerned(context: &Context, delta: &Delta<'_, Pod>, queue: &Queue<Key>) {
         let same_side = |old: &Arc<Pod>| old.metadata.labels == pod.metadata.labels && old.controller().is_none();
         let news = delta.new.is_some_and(|new| Arc::ptr_eq(new, pod)) && !delta.old.is_some_and(same_side);
         if news {
-            let adopts = |set: &ReplicaSet| selector::matches(&set.spec.selector, pod.metadata.labels.as_ref());
-            for set in context.caches.replica_sets.in_namespace(pod.namespace(), adopts) {
+            let adopts = |set: &Replicas<K>| selector::matches(&set.spec.selector, pod.metadata.labels.as_ref());
+            for set in K::known(&context.caches).in_namespace(pod.namespace(), adopts) {
                 queue.add(Key::of(&*set));
             }
         }
     }
 }
 
-async fn sync(context: Arc<Context>, key: Key) -> Result<Outcome, WriteError> {
-    let Some(set) = context.caches.replica_sets.get(&key.namespace, &key.name) else {
+async fn sync<K: Replicated>(context: Arc<Context>, key: Key) -> Result<Outcome, WriteError> {
+    let Some(set) = K::known(&context.caches).get(&key.namespace, &key.name) else {
         // The garbage collector deletes the Pods.
         return Ok(Outcome::Done);
     };
@@ -82,7 +85,7 @@ async fn sync(context: Arc<Context>, key: Key) -> Result<Outcome, WriteError> {
         reason: if plan.create > 0 { "FailedCreate" } else { "FailedDelete" },
         message: error.to_string(),
     });
-    let Some(set) = context.caches.replica_sets.get(&key.namespace, &key.name) else { return Ok(Outcome::Done) };
+    let Some(set) = K::known(&context.caches).get(&key.namespace, &key.name) else { return Ok(Outcome::Done) };
     let terminating = terminating + plan.delete.len();
     let status = plan::status(&set, &left, terminating, failure.as_ref(), now);
     if status != set.status && !written(context.apply(&plan::write(&set, &status)).await)? {
@@ -102,7 +105,7 @@ fn written(result: Result<Written, WriteError>) -> Result<bool, WriteError> {
 }
 
 /// The Pods that it controls, and those that it might.
-fn claims(context: &Context, set: &ReplicaSet) -> Claims<Pod> {
+fn claims<K: Replicated>(context: &Context, set: &Replicas<K>) -> Claims<Pod> {
     let mut candidates = context.caches.pods.by(Index::Controller, set.uid());
     let orphans = context.caches.pods.by(Index::Controller, &orphans(set.namespace()));
     candidates.extend(orphans.into_iter().filter(|pod| pod.active()));
@@ -110,12 +113,12 @@ fn claims(context: &Context, set: &ReplicaSet) -> Claims<Pod> {
 }
 
 /// Adopts and releases, so that what is counted afterwards is right.
-async fn settle_claims(context: &Context, set: &ReplicaSet) -> Result<(), WriteError> {
+async fn settle_claims<K: Replicated>(context: &Context, set: &Replicas<K>) -> Result<(), WriteError> {
     let claims = claims(context, set);
     let mut changes: Vec<Change> = claims.release.iter().map(|pod| claim::release(set, (PODS, &**pod))).collect();
     // The cache may be behind a deletion that orphans: who adopts then has the Pods deleted with the dead owner.
-    if !claims.adopt.is_empty() && context.writer.still_wanted(REPLICA_SETS, set).await? {
-        changes.extend(claims.adopt.iter().map(|pod| claim::adopt((REPLICA_SETS, set), (PODS, &**pod))));
+    if !claims.adopt.is_empty() && context.writer.still_wanted(K::RESOURCE, set).await? {
+        changes.extend(claims.adopt.iter().map(|pod| claim::adopt((K::RESOURCE, set), (PODS, &**pod))));
     }
     match context.apply_all(&changes).await {
         Err(WriteError::NotFound(_)) | Ok(()) => Ok(()),
@@ -124,9 +127,9 @@ async fn settle_claims(context: &Context, set: &ReplicaSet) -> Result<(), WriteE
 }
 
 /// The active Pods of all ReplicaSets of its owner.
-fn related(context: &Context, set: &ReplicaSet) -> Vec<Arc<Pod>> {
+fn related<K: Replicated>(context: &Context, set: &Replicas<K>) -> Vec<Arc<Pod>> {
     let sets = match set.controller() {
-        Some(owner) => context.caches.replica_sets.by(Index::Controller, &owner.uid),
+        Some(owner) => K::known(&context.caches).by(Index::Controller, &owner.uid),
         None => Vec::new(),
     };
     let mut uids: Vec<&str> = sets.iter().map(|set| set.uid()).collect();
@@ -139,11 +142,11 @@ fn related(context: &Context, set: &ReplicaSet) -> Vec<Arc<Pod>> {
 
 /// Makes and deletes what the plan says. Pods are made in batches of 1, 2, 4, … as long as all succeed, so that what
 /// cannot succeed is not tried hundreds of times.
-async fn manage(context: &Context, set: &ReplicaSet, plan: &plan::Plan) -> Result<(), WriteError> {
-    let about = Reference::to(REPLICA_SETS, set);
+async fn manage<K: Replicated>(context: &Context, set: &Replicas<K>, plan: &plan::Plan) -> Result<(), WriteError> {
+    let about = Reference::to(K::RESOURCE, set);
     let note = |warning, reason, message| {
         let note = Note { about: about.clone(), warning, reason, message };
-        context.recorder.note(COMPONENT, note);
+        context.recorder.note(K::COMPONENT, note);
     };
     let (mut left, mut batch) = (plan.create, 1);
     while left > 0 {

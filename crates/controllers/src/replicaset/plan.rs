@@ -1,4 +1,4 @@
-//! How many Pods a ReplicaSet has too few or too many, which of them go first, and what its status says.
+//! How many Pods a ReplicaSet, or a ReplicationController, has too few or too many, which of them go first, and what its status says.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -10,18 +10,19 @@ use k8s_openapi::api::apps::v1::ReplicaSetCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use crate::change::{Change, PODS, Part, REPLICA_SETS, controller_reference};
+use super::replicated::Replicated;
+use crate::change::{Change, PODS, Part, controller_reference};
 use crate::objects::pod::Phase;
-use crate::objects::workload::ReplicaSetStatus;
-use crate::objects::{Meta, Pod, ReplicaSet};
+use crate::objects::workload::{ReplicaSetStatus, Replicas};
+use crate::objects::{Meta, Pod};
 
 /// At most so many Pods are made or deleted in one go.
 pub const BURST: usize = 500;
 
 /// What a plan is made from.
-pub struct Snapshot<'a> {
+pub struct Snapshot<'a, K> {
     /// The ReplicaSet.
-    pub set: &'a ReplicaSet,
+    pub set: &'a Replicas<K>,
     /// Its Pods that neither have ended nor are ending.
     pub active: &'a [Arc<Pod>],
     /// The active Pods of all ReplicaSets of its owner, its own included: among equals, those go first that share
@@ -41,7 +42,7 @@ pub struct Plan {
 }
 
 /// Makes the plan.
-pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
+pub fn plan<K: Replicated>(snapshot: &Snapshot<'_, K>) -> Plan {
     if snapshot.set.deleting() {
         return Plan::default();
     }
@@ -101,12 +102,12 @@ pub fn survivors(active: &[Arc<Pod>], plan: &Plan) -> Vec<Arc<Pod>> {
 }
 
 /// The change that makes one more Pod.
-pub fn new_pod(set: &ReplicaSet) -> Change {
+pub fn new_pod<K: Replicated>(set: &Replicas<K>) -> Change {
     let template = set.spec.template.value();
     let mut metadata = json!({
         "generateName": format!("{}-", set.name()),
         "namespace": set.namespace(),
-        "ownerReferences": [controller_reference(REPLICA_SETS, set)],
+        "ownerReferences": [controller_reference(K::RESOURCE, set)],
     });
     for field in ["labels", "annotations", "finalizers"] {
         if !template["metadata"][field].is_null() {
@@ -127,8 +128,8 @@ pub struct Failure {
 }
 
 /// What the status should say. `active` are the active Pods that the ReplicaSet has, `terminating` how many are ending.
-pub fn status(
-    set: &ReplicaSet,
+pub fn status<K: Replicated>(
+    set: &Replicas<K>,
     active: &[Arc<Pod>],
     terminating: usize,
     failure: Option<&Failure>,
@@ -143,24 +144,24 @@ pub fn status(
         fully_labeled_replicas: count(&has_all),
         ready_replicas: count(&Pod::ready),
         available_replicas: count(&|pod| pod.available(min_ready, now)),
-        terminating_replicas: Some(number(terminating)),
+        terminating_replicas: K::COUNTS_ENDING.then(|| number(terminating)),
         observed_generation: set.metadata.generation.unwrap_or(0),
         conditions: conditions(&set.status, failure, now),
     }
 }
 
 /// The change that makes the status so.
-pub fn write(set: &ReplicaSet, status: &ReplicaSetStatus) -> Change {
+pub fn write<K: Replicated>(set: &Replicas<K>, status: &ReplicaSetStatus) -> Change {
     let patch: Value = json!({"metadata": {"uid": set.uid()}, "status": document(status)});
-    Change::merge(REPLICA_SETS, set, Part::Status, patch)
+    Change::merge(K::RESOURCE, set, Part::Status, patch)
 }
 
 /// The change that says, before Pods are deleted, that those cannot be counted on any more: only if nobody has changed
 /// the ReplicaSet meanwhile. A Deployment counts on what the status says to be available, and scales only the version
 /// that it has read. So either it knows of the deletion, or the deletion is given up and planned again from the new
 /// size. That the Pods are gone is said when they are.
-pub fn announce(
-    set: &ReplicaSet,
+pub fn announce<K: Replicated>(
+    set: &Replicas<K>,
     active: &[Arc<Pod>],
     left: &[Arc<Pod>],
     terminating: usize,
@@ -173,7 +174,7 @@ pub fn announce(
         ..before
     };
     let patch = json!({"metadata": {"resourceVersion": set.resource_version()}, "status": document(&announced)});
-    Change::merge(REPLICA_SETS, set, Part::Status, patch)
+    Change::merge(K::RESOURCE, set, Part::Status, patch)
 }
 
 /// A status as a patch. Counts of zero are not written, as Kubernetes does not write them; nor are empty lists.
@@ -213,7 +214,7 @@ pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
 }
 
 /// When the next Pod becomes available, if one is ready and not yet available.
-pub fn next_available(set: &ReplicaSet, active: &[Arc<Pod>], now: Timestamp) -> Option<Duration> {
+pub fn next_available<K>(set: &Replicas<K>, active: &[Arc<Pod>], now: Timestamp) -> Option<Duration> {
     let min_ready = i64::from(set.spec.min_ready_seconds.unwrap_or(0));
     let waiting = active.iter().filter_map(|pod| pod.ready_since());
     let left =

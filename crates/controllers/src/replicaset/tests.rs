@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 use super::plan::*;
 use super::*;
 use crate::caches::orphans;
+use crate::change::{REPLICA_SETS, REPLICATION_CONTROLLERS};
+use crate::objects::ReplicaSet;
+use crate::objects::workload::ReplicationController;
 use crate::world::World;
 
 /// What the runner does, without a network.
@@ -317,4 +320,33 @@ proptest! {
             prop_assert!(ready(&after) >= ready(&before).min(wanted));
         }
     }
+}
+
+#[test]
+fn a_replication_controller_is_a_replica_set_with_labels_alone() {
+    let mut world = World::default();
+    let key = world.put(
+        REPLICATION_CONTROLLERS,
+        json!({
+            "metadata": { "namespace": "shop", "name": "old", "uid": "rc" },
+            "spec": {
+                "replicas": 2, "selector": { "app": "old" },
+                "template": { "metadata": { "labels": { "app": "old" } }, "spec": {} },
+            },
+        }),
+    );
+    let set = world.get::<ReplicationController>(&key.namespace, &key.name).unwrap();
+    let labels = std::collections::BTreeMap::from([("app".to_owned(), "old".to_owned())]);
+    assert!(selector::matches(&set.spec.selector, Some(&labels)) && !selector::matches(&set.spec.selector, None));
+    let planned = plan(&Snapshot { set: &set, active: &[], related: &[], now: world.now });
+    assert_eq!(planned.create, 2);
+    for _ in 0..planned.create {
+        world.apply(&new_pod(&set)).unwrap();
+    }
+    let pods = world.all::<Pod>();
+    let owner = pods[0].controller().unwrap();
+    assert_eq!((owner.kind.as_str(), owner.api_version.as_str()), ("ReplicationController", "v1"));
+    world.apply(&write(&set, &status(&set, &pods, 3, None, world.now))).unwrap();
+    let written = &world.document(REPLICATION_CONTROLLERS, "shop", "old").unwrap()["status"];
+    assert_eq!((&written["replicas"], &written["terminatingReplicas"]), (&json!(2), &Value::Null));
 }
