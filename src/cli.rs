@@ -3,10 +3,12 @@
 mod agent;
 mod dns;
 mod lb;
+mod operation;
 
 pub use agent::Agent;
 pub use dns::Dns;
 pub use lb::{Lb, LbAction};
+pub use operation::{Operation, Reach};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -152,7 +154,11 @@ pub struct Down {
 
 /// `portolan server`
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Server {
+    /// What to do with a server that runs.
+    #[command(subcommand)]
+    pub operation: Option<Operation>,
     /// Where objects and keys are kept.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/portolan/server")]
     pub data_dir: PathBuf,
@@ -165,6 +171,12 @@ pub struct Server {
     /// Where to write the administrator's kubeconfig. Default: kubeconfig in the data folder.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// What of which requests is written down: a Policy of audit.k8s.io/v1, as kube-apiserver takes it.
+    #[arg(long, value_name = "FILE", requires = "audit_log_path")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// Where it is written, as JSON lines.
+    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
+    pub audit_log_path: Option<PathBuf>,
     /// Write a kubeconfig with which this node may join, to NAME.kubeconfig in the data folder. May be repeated.
     #[arg(long = "admit", value_name = "NAME=IP", value_parser = parse_admission)]
     pub admitted: Vec<(String, Ipv4Addr)>,

@@ -1,7 +1,7 @@
 //! The wiring of the rooms into one binary; one file a subcommand.
 //!
 //! In reading order: [`cli`] (the flags), [`layout`] (where everything of a cluster is), [`up`] and [`down`],
-//! [`server`] (the control plane) and [`node_command`] (a node), [`agent`] (kube-proxy's part of it alone) and [`controller`] (beside it), [`dns_command`] (CoreDNS' part), [`image`]; beside them what they stand on:
+//! [`server`] (the control plane), [`operations`] (what is done with one that runs) and [`node_command`] (a node), [`agent`] (kube-proxy's part of it alone) and [`controller`] (beside it), [`dns_command`] (CoreDNS' part), [`image`]; beside them what they stand on:
 //! [`data_dir`] (whose objects lie where), [`run_dir`] (what runs), [`network`], [`netns`], [`process`], [`preflight`], [`kubeconfig`],
 //! [`manifest`], [`control`], [`ends`], [`memory`], [`refusal`], [`stdio`].
 
@@ -22,6 +22,7 @@ pub mod memory;
 pub mod netns;
 pub mod network;
 pub mod node_command;
+pub mod operations;
 pub mod preflight;
 pub mod process;
 pub mod refusal;
@@ -136,6 +137,7 @@ fn start(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Up(args) => up::run(args, &cli.log).await,
             Command::Down(args) => down::run(args).await,
+            Command::Server(cli::Server { operation: Some(operation), .. }) => operations::run(operation).await,
             Command::Server(args) => server::run(args).await,
             Command::Node(args) => node_command::run(args).await,
             Command::Agent(args) => agent::run(*args).await,

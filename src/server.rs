@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use apiserver::audit::Audit;
 use apiserver::pki::Authority;
 use ipnet::Ipv4Net;
 use kube::Client;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub node_port_range: (u16, u16),
     /// Load-balancer addresses.
     pub load_balancer_pool: String,
+    /// The audit policy and the audit log, if there is to be one.
+    pub audit: Option<(PathBuf, PathBuf)>,
     /// Where to relay the nodes' questions for names outside the cluster, and to whom; no relay where there is none.
     pub dns_relay: Option<(SocketAddr, Vec<SocketAddr>)>,
 }
@@ -69,6 +72,7 @@ impl Settings {
             pod_cidr: layout.pod_cidr,
             node_port_range: layout.node_port_range,
             load_balancer_pool: layout.load_balancer_pool.clone(),
+            audit: None,
             // Any port: a name server of the machine's own may have 53 at every address.
             dns_relay: Some((SocketAddr::new(layout.gateway.into(), 0), upstream)),
         }
@@ -101,6 +105,8 @@ impl ControlPlane {
         let authority = Authority::load_or_create(&data_dir.join("pki"))
             .with_context(|| format!("cannot have the keys in {}", data_dir.display()))?;
         let authority = Arc::new(authority);
+        let audit = settings.audit.as_ref().map(|(policy, log)| Audit::open(policy, log).map(Arc::new)).transpose();
+        let audit = audit.map_err(|error| Refusal::new(one_line(&error.into())))?;
         let path = data_dir.join("objects.redb");
         let store = store::Store::open(&path).map_err(no_objects)?;
         let server = apiserver::Server::start(apiserver::Config {
@@ -112,6 +118,7 @@ impl ControlPlane {
             service_cidr: settings.service_cidr.into(),
             node_ports: settings.node_port_range.0..=settings.node_port_range.1,
             tokens: Vec::new(),
+            audit,
         })
         .await
         .context("cannot start the API server")?;
@@ -260,6 +267,7 @@ pub async fn run(args: cli::Server) -> Result<()> {
         pod_cidr: args.ranges.pod_cidr,
         node_port_range: args.ranges.node_port_range,
         load_balancer_pool,
+        audit: args.audit_policy_file.clone().zip(args.audit_log_path.clone()),
         dns_relay: None,
     };
     let mut plane = match ends.or(ControlPlane::start(settings)).await {

@@ -98,6 +98,7 @@ impl World {
                 service_cidr: "fd00:96::/112".parse().unwrap(),
                 node_ports: 30_000..=32_767,
                 tokens: Vec::new(),
+                audit: None,
             };
             let server = runtime.block_on(apiserver::Server::start(config)).unwrap();
             portolan::kubeconfig::write_admin(&authority, "six", address, Path::new(KUBECONFIG)).unwrap();

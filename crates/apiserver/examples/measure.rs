@@ -28,6 +28,7 @@ async fn main() {
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         node_ports: 30_000..=32_767,
         tokens: Vec::new(),
+        audit: None,
     };
     let begun = Instant::now();
     let server = Server::start(config()).await.unwrap();

@@ -33,6 +33,7 @@ async fn main() {
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         node_ports: 30_000..=32_767,
         tokens: Vec::new(),
+        audit: None,
     };
     let server = Server::start(config).await.unwrap();
     let admin = authority.issue_client(&Subject::in_group("kubernetes-admin", "system:masters")).unwrap();

@@ -1,15 +1,23 @@
 //! What is let in: nothing into a namespace that is not there or on its way out, no Pod without a service account, beyond
 //! the limits of its namespace or of a class that there is not.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use kinds::document::{flag, given, integer, text, text_at};
 use kinds::pod::{Classes, broken_limits, fill_in_limits, use_classes};
-use kinds::{Kind, Scope, ingress, ingress_class, limit_range, priority_class, runtime_class};
+use kinds::{Kind, Scope, ingress, ingress_class, limit_range, priority_class, runtime_class, service_account};
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::cache::object::Object;
 use crate::resources;
 use crate::status::{Cause, Status};
 
+/// The account of Pods that name none. A controller makes it, a moment after the namespace.
+const DEFAULT_ACCOUNT: &str = "default";
+/// How long a Pod waits for that: Kubernetes looks ten times, 100 to 200 ms apart.
+const ACCOUNT_PATIENCE: Duration = Duration::from_millis(1500);
 /// The namespaces that cannot be deleted.
 const IMMORTAL: &[&str] = &["default", "kube-system", "kube-public"];
 
@@ -35,16 +43,32 @@ pub(crate) fn check_create(api: &Api, kind: &'static Kind, namespace: &str, name
 }
 
 /// Gives a new Pod what its service account has for it: a token, mounted where clients look, and pull secrets. Without
-/// the account there is no Pod.
-pub(crate) fn use_account(api: &Api, namespace: &str, pod: &mut Value, random: &str) -> Result<(), String> {
-    let Some(accounts) = resources::kind("", "serviceaccounts") else { return Ok(()) };
+/// the account there is no Pod; the default one of a namespace is waited for a moment, as in Kubernetes.
+pub(crate) async fn use_account(api: &Api, namespace: &str, pod: &mut Value, random: &str) -> Result<(), String> {
     let name = text(&pod["spec"], "serviceAccountName").to_owned();
-    match api.cache.get(accounts, namespace, &name) {
-        Some(account) => {
+    let patience = if name == DEFAULT_ACCOUNT { ACCOUNT_PATIENCE } else { Duration::ZERO };
+    match tokio::time::timeout(patience, account(api, namespace, &name)).await {
+        Ok(account) => {
             kinds::pod::use_account(pod, &account.document(), random);
             Ok(())
         }
-        None => Err(format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found")),
+        Err(_) => {
+            Err(format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"))
+        }
+    }
+}
+
+/// A service account, as soon as it is there.
+async fn account(api: &Api, namespace: &str, name: &str) -> Arc<Object> {
+    let mut changed = api.cache.subscribe(&service_account::KIND);
+    loop {
+        if let Some(account) = api.cache.get(&service_account::KIND, namespace, name) {
+            return account;
+        }
+        if changed.changed().await.is_err() {
+            // The cache lives as long as the server: it is never told of anything again.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use store::Store;
 
+use crate::audit::Audit;
 use crate::authn::tokens::StaticToken;
 use crate::pki::Authority;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub node_ports: RangeInclusive<u16>,
     /// Bearer tokens that are known from the start.
     pub tokens: Vec<StaticToken>,
+    /// Where requests are written down, if they are.
+    pub audit: Option<Arc<Audit>>,
 }
 
 impl Config {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use parking_lot::Mutex;
 
+use crate::audit::Record;
 use crate::authn::certificates::Peer;
 use crate::authz::{self, Attributes};
 use crate::body;
@@ -26,7 +28,7 @@ use crate::metrics;
 use crate::negotiate;
 use crate::query::Query;
 use crate::request::RequestInfo;
-use crate::response::{self, Body, zipped};
+use crate::response::{self, Body, pretty, zipped};
 use crate::routes;
 use crate::status::Status;
 
@@ -48,17 +50,19 @@ enum Sender {
 pub struct Handler {
     front: Arc<Front>,
     sender: Sender,
+    /// Where requests come from, if not from this process.
+    address: Option<IpAddr>,
 }
 
 impl Handler {
     /// For the requests of a connection.
-    pub(crate) fn of_peer(front: Arc<Front>, peer: Peer) -> Self {
-        Self { front, sender: Sender::Peer(peer) }
+    pub(crate) fn of_peer(front: Arc<Front>, peer: Peer, address: Option<IpAddr>) -> Self {
+        Self { front, sender: Sender::Peer(peer), address }
     }
 
     /// For requests that are all this user's.
     pub(crate) fn of_user(front: Arc<Front>, user: User) -> Self {
-        Self { front, sender: Sender::User(user) }
+        Self { front, sender: Sender::User(user), address: None }
     }
 
     /// The same with requests that are all this user's.
@@ -81,12 +85,23 @@ impl Handler {
         let (method, path) = (parts.method.clone(), info.path.clone());
         let refused_in = negotiate::refusal(&parts.headers);
         let zips = zipped::is_wanted(&parts.headers);
-        let answered = AssertUnwindSafe(self.answer(parts, body, info, query)).catch_unwind().await;
+        // The documents of the API are for programs alone.
+        let is_pretty = pretty::is_wanted(&parts.headers, &query) && !info.path.starts_with("/openapi");
+        let audit = &self.front.api.config.audit;
+        let mut record = audit.as_ref().map(|audit| audit.record(&parts, &info, self.address));
+        let answered = AssertUnwindSafe(self.answer(parts, body, info, query, &mut record)).catch_unwind().await;
+        let panicked = answered.is_err();
         let response = answered.unwrap_or_else(|_| {
             tracing::error!(%method, path, "a request made the server panic");
             Err(Status::internal("This request caused apiserver to panic. Look in the logs for details."))
         });
         let mut response = response.unwrap_or_else(|status| response::refusal(&status, refused_in));
+        if let Some(record) = record {
+            response = record.answered(response, panicked).await;
+        }
+        if is_pretty {
+            response = pretty::indented(response);
+        }
         if zips {
             response = zipped::large(response);
         }
@@ -98,15 +113,24 @@ impl Handler {
         response
     }
 
-    async fn answer<B>(&self, parts: Parts, body: B, info: RequestInfo, query: Query) -> Result<Response<Body>, Status>
+    async fn answer<B>(
+        &self,
+        parts: Parts,
+        body: B,
+        info: RequestInfo,
+        query: Query,
+        record: &mut Option<Record>,
+    ) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<response::BodyError>,
     {
-        let user = self.user(&parts)?;
+        let user = self.user(&parts, record).await?;
         let wanted = Attributes::from(&info);
         let authorizer = &self.front.api.authorizer;
-        if !authorizer.allows(&user, &wanted) {
+        let may = authorizer.allows(&user, &wanted);
+        record.iter_mut().for_each(|record| record.decided(may));
+        if !may {
             return Err(authz::refusal(authorizer, &user, &wanted));
         }
         if routes::is_long_running(&info) {
@@ -123,6 +147,7 @@ impl Handler {
         let work = async {
             let encoding = parts.headers.get(CONTENT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
             let body = body::inflate(read_body(body).await?, encoding)?;
+            record.iter_mut().for_each(|record| record.sent(&body));
             routes::answer(&self.front, Asked { info, user, query, parts, body, sent: Mutex::default() }).await
         };
         tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
@@ -130,15 +155,24 @@ impl Handler {
         })
     }
 
-    fn user(&self, parts: &Parts) -> Result<User, Status> {
-        let user = match &self.sender {
-            Sender::User(user) => user.clone(),
-            Sender::Peer(peer) => {
-                let known = self.front.authenticator.authenticate(peer, &parts.headers);
-                known.map_err(|_| Status::unauthorized())?
-            }
+    /// Who asks, and as whom; the record, if there is one, learns both.
+    async fn user(&self, parts: &Parts, record: &mut Option<Record>) -> Result<User, Status> {
+        let known = match &self.sender {
+            Sender::User(user) => Ok(user.clone()),
+            Sender::Peer(peer) => self.front.authenticator.authenticate(peer, &parts.headers),
         };
-        crate::impersonation::apply(&self.front.api.authorizer, user, &parts.headers)
+        let authorizer = &self.front.api.authorizer;
+        let Some(record) = record else {
+            return crate::impersonation::apply(authorizer, known.map_err(|_| Status::unauthorized())?, &parts.headers);
+        };
+        let Ok(user) = known else {
+            let nobody = User::nobody();
+            record.received(&nobody, &nobody).await;
+            return Err(Status::unauthorized());
+        };
+        let acts_as = crate::impersonation::apply(authorizer, user.clone(), &parts.headers);
+        record.received(&user, acts_as.as_ref().unwrap_or(&user)).await;
+        acts_as
     }
 }
 

@@ -127,14 +127,14 @@ pub(crate) async fn serve(listener: TcpListener, tls: Tls, front: Arc<Front>, co
             } => taken,
         };
         match taken {
-            (Ok((stream, _)), Ok(permit)) => {
+            (Ok((stream, address)), Ok(permit)) => {
                 // Answers are small and waited for.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "cannot set TCP_NODELAY");
                 }
                 let (tls, front) = (tls.clone(), front.clone());
                 connections.spawn(async move {
-                    connection(stream, tls, front).await;
+                    connection(stream, address.ip(), tls, front).await;
                     drop(permit);
                 });
             }
@@ -149,7 +149,12 @@ pub(crate) async fn serve(listener: TcpListener, tls: Tls, front: Arc<Front>, co
 }
 
 /// Serves one connection to its end.
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, tls: Tls, front: Arc<Front>) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: IpAddr,
+    tls: Tls,
+    front: Arc<Front>,
+) {
     let stopping = front.api.stopping.clone();
     let accepted = tokio::select! {
         () = stopping.cancelled() => return,
@@ -167,7 +172,7 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static
         }
     };
     let peer = tls.verifier.identify(stream.get_ref().1.peer_certificates());
-    let service = TowerToHyperService::new(Handler::of_peer(front, peer));
+    let service = TowerToHyperService::new(Handler::of_peer(front, peer, Some(address)));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     builder

@@ -42,6 +42,11 @@ impl User {
         }
     }
 
+    /// Who showed a credential that is not good.
+    pub(crate) fn nobody() -> Self {
+        Self { name: String::new(), uid: String::new(), groups: Vec::new(), extra: BTreeMap::new() }
+    }
+
     /// The server itself, and what runs in its process.
     pub fn server() -> Self {
         Self::authenticated("system:apiserver", [MASTERS.to_owned()])

@@ -3,7 +3,7 @@
 //! A [`Server`] is started with a [`Config`]. A request travels through these modules, in this order:
 //!
 //! 1. `https` takes the connection; [`handler`] answers the request, whatever happens, when it is its user's turn
-//!    (`fairness`), and counts it (`metrics`).
+//!    (`fairness`), counts it (`metrics`) and writes it down ([`audit`]).
 //! 2. [`authn`] finds out who asks ([`identity`], `impersonation`), `authz` whether they may; `request` is what they
 //!    ask, `query` its parameters, `negotiate` the form they take it in.
 //! 3. `routes` finds the code: `health`, `version`, `discovery` and `documents` ([`openapi`]), `reviews`; for objects
@@ -15,9 +15,11 @@
 //!    is answered when the cache has it.
 //! 6. [`response`] is the answer, [`status`] a refusal.
 //!
-//! Beside that, `bootstrap` makes and keeps what every cluster has, `expiry` forgets old events, and [`pki`] is the
-//! cluster's certificate authority.
+//! Beside that, `bootstrap` makes and keeps what every cluster has, `expiry` forgets old events, [`pki`] is the
+//! cluster's certificate authority and has the keys that seal Secrets (`resealing` with new ones), and `operations` are
+//! backups and the like.
 
+pub mod audit;
 pub mod authn;
 pub mod body;
 pub mod config;
@@ -56,6 +58,7 @@ mod metrics;
 mod negotiate;
 mod node_restriction;
 mod nodes;
+mod operations;
 mod ownership;
 mod proxy;
 mod query;
@@ -63,6 +66,7 @@ mod quota;
 mod recount;
 mod relay;
 mod request;
+mod resealing;
 mod resources;
 mod reviews;
 mod routes;

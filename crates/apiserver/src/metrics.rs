@@ -106,14 +106,8 @@ fn is_apply(query: &Query) -> bool {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Answered {
     code: u16,
-    verb: &'static str,
-    group: &'static str,
-    version: &'static str,
-    resource: &'static str,
-    subresource: &'static str,
-    scope: &'static str,
-    component: &'static str,
-    dry_run: &'static str,
+    #[prometheus(flatten)]
+    request: Request,
 }
 
 /// A kind's resource.
@@ -224,8 +218,7 @@ impl Metrics {
 
     /// A request was answered.
     pub fn answered(&self, request: &Request, code: u16, took: Duration) {
-        let Request { verb, group, version, resource, subresource, scope, component, dry_run } = request.clone();
-        let answered = Answered { code, verb, group, version, resource, subresource, scope, component, dry_run };
+        let answered = Answered { code, request: request.clone() };
         self.requests.get_or_create(&answered).inc();
         if !request.is_watch() {
             self.durations.get_or_create(request).observe(took.as_secs_f64());

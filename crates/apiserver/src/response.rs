@@ -1,6 +1,6 @@
 //! Answers: bodies that are sent as they come, and the headers that go with them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,6 +18,7 @@ use crate::protobuf::{self, WriteError};
 use crate::status::Status;
 use zipped::Zipped;
 
+pub(crate) mod pretty;
 pub(crate) mod zipped;
 
 /// Why a body breaks off.
@@ -52,6 +53,11 @@ impl Body {
     /// A body that comes bit by bit.
     pub fn stream(stream: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Self {
         Self(Inner::Stream(Box::pin(stream)))
+    }
+
+    /// Whether it comes bit by bit.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.0, Inner::Zipped(_) | Inner::Stream(_))
     }
 
     /// All of a body that is not a stream.
@@ -255,16 +261,25 @@ pub(crate) fn refusal(status: &Status, encoding: Encoding) -> Response<Body> {
     response
 }
 
+/// How many characters of warnings there may be until each is cut, and how many are left of each then: Kubernetes' own.
+const WARNINGS: usize = 4096;
+const OF_EACH: usize = 256;
+
 /// Adds a `Warning: 299 - "…"` for each text, once.
 pub(crate) fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
     const WARNING: HeaderName = http::header::WARNING;
-    let mut told: Vec<&str> = Vec::new();
-    for warning in warnings {
-        if told.contains(&warning.as_str()) {
-            continue;
+    let mut seen = HashSet::new();
+    let told: Vec<&String> = warnings.iter().filter(|warning| seen.insert(warning.as_str())).collect();
+    let all: usize = told.iter().map(|warning| warning.chars().count()).sum();
+    let most = if all > WARNINGS { OF_EACH } else { WARNINGS };
+    let mut written = 0;
+    for warning in told {
+        if written >= WARNINGS {
+            return;
         }
-        told.push(warning);
-        response.headers_mut().extend(warning_value(warning).map(|value| (WARNING, value)));
+        let warning: String = warning.chars().take(most).collect();
+        written += warning.chars().count();
+        response.headers_mut().extend(warning_value(&warning).map(|value| (WARNING, value)));
     }
 }
 

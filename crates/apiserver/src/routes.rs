@@ -13,6 +13,7 @@ use crate::front::{Asked, Front};
 use crate::health;
 use crate::metrics::{self, Stored};
 use crate::negotiate;
+use crate::operations;
 use crate::proxy;
 use crate::request::RequestInfo;
 use crate::response::{self, Body};
@@ -26,7 +27,10 @@ use crate::version;
 /// Whether a request may last: it has no timeout, and does not count against those that are worked on.
 pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
     let of_a_pod = || matches!(info.subresource.as_str(), "log" | "exec" | "attach" | "portforward");
-    info.verb == "watch" || (info.resource == "pods" && of_a_pod()) || is_proxy(info)
+    info.path == operations::RESTORE
+        || info.verb == "watch"
+        || (info.resource == "pods" && of_a_pod())
+        || is_proxy(info)
 }
 
 fn is_proxy(info: &RequestInfo) -> bool {
@@ -40,6 +44,9 @@ pub(crate) async fn answer(front: &Arc<Front>, asked: Asked) -> Result<Response<
 }
 
 async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
+    if let Some(answer) = operations::answer(front, asked).await {
+        return answer;
+    }
     if !matches!(asked.parts.method, Method::GET | Method::HEAD) {
         return Err(Status::method_not_allowed());
     }

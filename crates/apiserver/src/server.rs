@@ -26,6 +26,7 @@ use crate::identity::User;
 use crate::metrics::Metrics;
 use crate::nodes::{Nodes, NodesError};
 use crate::recount;
+use crate::resealing;
 use crate::turns::Turns;
 
 /// Why a server does not start.
@@ -61,7 +62,7 @@ impl Server {
     /// # Errors
     /// When an address cannot be listened on (the error names it), or the store cannot be read or written.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let cache = Arc::new(Cache::load(&config.store).await?);
+        let cache = Arc::new(Cache::load(&config.store, config.authority.clone()).await?);
         let service_accounts = ServiceAccountTokens::new(config.authority.service_account_key_pem())?;
         let authenticator = Authenticator { tokens: config.tokens.clone(), service_accounts, cache: cache.clone() };
         let nodes = Nodes::new(&config.authority)?;
@@ -96,6 +97,7 @@ impl Server {
         server.connections.spawn(expiry::run(api.clone()));
         server.connections.spawn(recount::keep(api.clone()));
         server.connections.spawn(aggregation::keep(api.clone()));
+        server.connections.spawn(resealing::begin(api.clone()));
         api.ready.store(true, Ordering::Release);
         Ok(server)
     }

@@ -8,11 +8,7 @@ mod cluster;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use apiserver::pki::Subject;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use cluster::Cluster;
-use serde_json::json;
 use testbed::Namespace;
 
 /// Builds the program; an error says why it cannot be had.
@@ -33,24 +29,6 @@ fn build(dir: &Path) -> Result<PathBuf, String> {
     }
 }
 
-fn kubeconfig(cluster: &Cluster) -> String {
-    let admin = cluster.authority.issue_client(&Subject::in_group("kubernetes-admin", "system:masters")).unwrap();
-    let certificate = STANDARD.encode(cluster.authority.certificate_pem());
-    let server = json!({
-        "server": format!("https://{}", cluster.addresses()[0]), "certificate-authority-data": certificate,
-    });
-    let user = json!({
-        "client-certificate-data": STANDARD.encode(&admin.certificate_pem),
-        "client-key-data": STANDARD.encode(&admin.key_pem),
-    });
-    let document = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "clusters": [{ "name": "test", "cluster": server }], "users": [{ "name": "admin", "user": user }],
-        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "admin" } }],
-    });
-    document.to_string()
-}
-
 #[test]
 fn kubernetes_own_clients_get_what_they_ask_for() {
     if testbed::skip_unless_root().is_some() {
@@ -68,7 +46,7 @@ fn kubernetes_own_clients_get_what_they_ask_for() {
             let listen = vec!["127.0.0.1:0".parse().unwrap()];
             let cluster = Cluster::start_with(tempfile::tempdir().unwrap(), |config| config.listen = listen).await;
             let path = dir.path().join("kubeconfig");
-            std::fs::write(&path, kubeconfig(&cluster)).unwrap();
+            std::fs::write(&path, cluster.kubeconfig()).unwrap();
             let ran = tokio::task::spawn_blocking(move || Command::new(program).arg(path).output()).await;
             cluster.stop().await;
             ran.unwrap().unwrap()

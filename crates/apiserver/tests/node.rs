@@ -229,8 +229,9 @@ async fn a_pod_is_given_the_token_of_its_account_and_is_refused_without_one() {
         refused["message"],
         "pods \"p\" is forbidden: error looking up service account default/default: serviceaccount \"default\" not found"
     );
-    cluster.have_default_account().await;
-    let made = cluster.post(PODS, &pod).await.with(201);
+    // The default account is made a moment after its namespace: who makes a Pod in between need not know.
+    let (made, ()) = tokio::join!(cluster.post(PODS, &pod), cluster.have_default_account());
+    let made = made.with(201);
     let volume = made["spec"]["volumes"][0]["name"].as_str().unwrap();
     assert!(volume.starts_with("kube-api-access-"), "{volume}");
     let mount = &made["spec"]["containers"][0]["volumeMounts"][0];

@@ -80,6 +80,10 @@ impl<'t> Live<'t> {
 
     /// Checks the conditions of `asked` and makes its changes at `revision`. A refused transaction changes nothing.
     pub fn apply(&mut self, asked: Transaction, revision: u64) -> Result<Vec<Event>, Refusal> {
+        if asked.at.is_some_and(|at| at + 1 != revision) {
+            let (key, actual) = (String::new(), Some(revision - 1));
+            return Err(Refusal::Refused(CommitError::Conflict { key, actual }));
+        }
         for compare in &asked.compares {
             let actual = self.table.get(compare.key.as_str())?.and_then(|v| mod_revision(v.value()));
             let met = match compare.expect {

@@ -54,6 +54,8 @@ impl Operation {
 /// Conditions and changes that hold together: all changes happen at one revision, if all conditions are met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
+    /// If given, nothing may have been written since this revision.
+    pub at: Option<u64>,
     /// All must be met.
     pub compares: Vec<Compare>,
     /// All are made. A key may occur once.
@@ -64,6 +66,13 @@ impl Transaction {
     /// A transaction without conditions or changes.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Only if nothing was written since this revision.
+    #[must_use]
+    pub fn at(mut self, revision: u64) -> Self {
+        self.at = Some(revision);
+        self
     }
 
     /// Adds a condition.
@@ -101,7 +110,7 @@ pub enum CommitError {
     /// A condition is not met.
     #[error("{key} is at revision {actual:?}, which is not what the transaction expects")]
     Conflict {
-        /// The key of the first condition that is not met.
+        /// The key of the first condition that is not met; empty when something was written that was not to be.
         key: String,
         /// The revision of its last write; `None` when there is no record.
         actual: Option<u64>,

@@ -82,6 +82,11 @@ impl Connection {
         Ok(code)
     }
 
+    /// The socket below, on which what comes is not deciphered any more.
+    pub fn into_socket(self) -> TcpStream {
+        self.stream.into_inner().into_inner().0
+    }
+
     /// Reads a chunk onto the body; `false` for the last.
     pub async fn chunk(&mut self) -> std::io::Result<bool> {
         let mut line = String::new();

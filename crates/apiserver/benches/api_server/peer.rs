@@ -40,7 +40,11 @@ impl Peer {
         let authority = Authority::load_or_create(&dir.join("pki")).expect("an authority");
         let client = authority.issue_client(&Subject::in_group("bench", "system:masters")).expect("an identity");
         fs::write(dir.join("ca.pem"), authority.certificate_pem()).expect("a certificate");
-        fs::write(dir.join("accounts.pem"), authority.service_account_key_pem()).expect("a key");
+        let accounts = authority.service_account_key_pem();
+        fs::write(dir.join("accounts.pem"), accounts).expect("a key");
+        // kube-apiserver reads no public key out of a private one in PKCS #8.
+        let public = rcgen::KeyPair::from_pem(accounts).expect("a key").public_key_pem();
+        fs::write(dir.join("accounts.pub"), public).expect("a key");
         let mut peer = Self { kind, programs: programs.to_owned(), dir: dir.to_owned(), children: Vec::new(), client };
         if kind == Kind::Kubernetes {
             let etcd = peer.etcd();
@@ -99,7 +103,7 @@ impl Peer {
         let mut command = Command::new(self.programs.join("kube-apiserver"));
         command.arg("--cert-dir").arg(self.dir.join("certificates"));
         command.arg("--client-ca-file").arg(self.dir.join("ca.pem"));
-        command.arg("--service-account-key-file").arg(self.dir.join("accounts.pem"));
+        command.arg("--service-account-key-file").arg(self.dir.join("accounts.pub"));
         command.arg("--service-account-signing-key-file").arg(self.dir.join("accounts.pem"));
         command.args(["--etcd-servers=http://127.0.0.1:2379", "--service-cluster-ip-range=10.96.0.0/16"]);
         command.args(["--authorization-mode=RBAC", "--service-account-issuer=https://bench"]);
@@ -145,6 +149,7 @@ pub fn serve(address: &str, dir: &Path) {
             service_cidr: "10.96.0.0/16".parse().expect("a range"),
             node_ports: 30_000..=32_767,
             tokens: Vec::new(),
+            audit: None,
         };
         let _server = Server::start(config).await.expect("a server");
         std::future::pending::<()>().await;

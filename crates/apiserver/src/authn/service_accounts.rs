@@ -2,18 +2,31 @@
 //!
 //! A token may be bound to a Pod, a Secret or a Node; when that is gone, or another of its name has taken its place, the token
 //! is worth nothing. A Pod's token also says on which node the Pod was.
+//!
+//! A signature that was good stays good: it is checked once for each token, what it is bound to each time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use kinds::Kind;
 use kinds::document::{at, text};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::cache::Cache;
+use crate::clock;
 use crate::identity::User;
 
 /// Who issues tokens, and for whom they are unless they say otherwise.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// How many tokens are remembered whose signatures are good.
+const REMEMBERED: usize = 4096;
+/// How long a token is good beyond its end, in seconds: clocks differ.
+const LEEWAY: u64 = 60;
 
 /// The claims of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +123,8 @@ pub(crate) enum Invalid {
 pub struct ServiceAccountTokens {
     sign: EncodingKey,
     check: DecodingKey,
+    /// By the SHA-256 of the token.
+    signed: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
 }
 
 impl ServiceAccountTokens {
@@ -120,7 +135,7 @@ impl ServiceAccountTokens {
     pub fn new(key_pem: &str) -> Result<Self, TokenError> {
         let pair = rcgen::KeyPair::from_pem(key_pem).map_err(TokenError::Key)?;
         let check = DecodingKey::from_ec_pem(pair.public_key_pem().as_bytes())?;
-        Ok(Self { sign: EncodingKey::from_ec_pem(key_pem.as_bytes())?, check })
+        Ok(Self { sign: EncodingKey::from_ec_pem(key_pem.as_bytes())?, check, signed: Mutex::default() })
     }
 
     /// A token for so many seconds from `now` (seconds since the epoch).
@@ -149,9 +164,32 @@ impl ServiceAccountTokens {
         audiences: &[&str],
         cache: &Cache,
     ) -> Result<(User, Vec<String>), Invalid> {
+        let claims = self.claims(token, clock::now_seconds())?;
+        let taken: Vec<String> = audiences.iter().map(|a| (*a).to_owned()).filter(|a| claims.aud.contains(a)).collect();
+        if taken.is_empty() {
+            let wanted: Vec<String> = audiences.iter().map(|a| (*a).to_owned()).collect();
+            return Err(Invalid::Audience { given: print(&claims.aud), wanted: print(&wanted) });
+        }
+        claims.check(cache)?;
+        Ok((claims.user(), taken))
+    }
+
+    /// What a token says, if it is ours and of now (seconds since the epoch).
+    fn claims(&self, token: &str, now: i64) -> Result<Arc<Claims>, Invalid> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = self.signed.lock().get(&digest).cloned();
+        if let Some(claims) = known {
+            let is_over = now > claims.exp.saturating_add_unsigned(LEEWAY);
+            if is_over {
+                self.signed.lock().remove(&digest);
+                return Err(Invalid::Expired);
+            }
+            return Ok(claims);
+        }
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_issuer(&[ISSUER]);
-        // Looked at below, for its words.
+        validation.leeway = LEEWAY;
+        // Looked at by whoever asks, for its words.
         validation.validate_aud = false;
         validation.validate_nbf = true;
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.check, &validation);
@@ -160,14 +198,14 @@ impl ServiceAccountTokens {
             ErrorKind::ImmatureSignature => Invalid::NotYet,
             _ => Invalid::Unknown,
         })?;
-        let claims = claims.claims;
-        let taken: Vec<String> = audiences.iter().map(|a| (*a).to_owned()).filter(|a| claims.aud.contains(a)).collect();
-        if taken.is_empty() {
-            let wanted: Vec<String> = audiences.iter().map(|a| (*a).to_owned()).collect();
-            return Err(Invalid::Audience { given: print(&claims.aud), wanted: print(&wanted) });
+        let claims = Arc::new(claims.claims);
+        let mut signed = self.signed.lock();
+        if signed.len() >= REMEMBERED {
+            // Seldom, and each is checked once more then.
+            signed.clear();
         }
-        claims.check(cache)?;
-        Ok((claims.user(), taken))
+        signed.insert(digest, claims.clone());
+        Ok(claims)
     }
 }
 
@@ -197,8 +235,8 @@ impl Claims {
         }
     }
 
-    fn user(self) -> User {
-        let KubernetesClaims { namespace, serviceaccount, pod, node, .. } = self.kubernetes;
+    fn user(&self) -> User {
+        let KubernetesClaims { namespace, serviceaccount, pod, node, .. } = self.kubernetes.clone();
         let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
         let name = format!("system:serviceaccount:{namespace}:{}", serviceaccount.name);
         let mut user = User::authenticated(name, groups);
@@ -228,3 +266,6 @@ fn print(values: &[String]) -> String {
     let quoted: Vec<String> = values.iter().map(|value| kinds::schema::quoted(value)).collect();
     format!("[{}]", quoted.join(" "))
 }
+
+#[cfg(test)]
+mod tests;

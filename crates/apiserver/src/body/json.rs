@@ -7,9 +7,9 @@ use serde_json::{Map, Number, Value};
 use super::{Document, Duplicate};
 use kinds::schema::quoted;
 
-/// How deep lists and objects may be nested. Go allows 10,000; no Kubernetes type needs more than some fifty, and what
-/// walks documents here does so by recursion.
-pub const MAX_DEPTH: usize = 500;
+/// How deep lists and objects may be nested. Go allows 10,000; no Kubernetes type needs more than some fifty, what walks
+/// documents here does so by recursion, and serde_json, which reads what is stored, goes no deeper than 127.
+pub const MAX_DEPTH: usize = 100;
 
 /// Duplicates beyond this number are not told, as in Kubernetes.
 const MOST_DUPLICATES: usize = 100;

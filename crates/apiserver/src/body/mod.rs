@@ -13,6 +13,8 @@ pub mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use kinds::schema::{self, Type, quoted};
 use serde_json::{Map, Value};
 
@@ -27,6 +29,9 @@ const SCHEME: &str = "pkg/runtime/scheme.go:111";
 /// The type into which Kubernetes reads `apiVersion` and `kind` before all else, as Go prints it.
 const META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+/// How many faults of strict validation are told, as in Kubernetes.
+const FAULTS: usize = 100;
 
 /// How much of a body that makes no sense is shown.
 const SUMMARY: usize = 30;
@@ -240,19 +245,18 @@ fn decode_as(read: Document, given: &Named, expected: &Expected, handled: String
     Ok(Decoded { document, faults, handled })
 }
 
-/// Duplicates, but for those within what is not known anyway, and unknown fields.
+/// Duplicates, but for those within what is not known anyway, and unknown fields: the first [`FAULTS`].
 fn faults(duplicates: Vec<Duplicate>, unknown: Vec<String>) -> Vec<String> {
+    let path = |fault: &String| Some(fault.strip_prefix("unknown field \"")?.strip_suffix('"')?.to_owned());
+    let paths: HashSet<String> = unknown.iter().filter_map(path).collect();
     let within_unknown = |duplicate: &Duplicate| {
-        unknown.iter().any(|fault| {
-            let Some(path) = fault.strip_prefix("unknown field \"").and_then(|f| f.strip_suffix('"')) else {
-                return false;
-            };
-            let rest = duplicate.path.strip_prefix(path);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        })
+        let path = duplicate.path.as_str();
+        let ends = path.match_indices(['.', '[']).map(|(at, _)| at).chain([path.len()]);
+        let mut above = ends.map(|end| &path[..end]);
+        above.any(|above| paths.contains(above))
     };
     let duplicates = duplicates.into_iter().filter(|d| !within_unknown(d)).map(|d| d.fault);
-    duplicates.collect::<Vec<_>>().into_iter().chain(unknown).collect()
+    duplicates.chain(unknown).take(FAULTS).collect()
 }
 
 /// What a document says that it is.

@@ -7,6 +7,10 @@ use serde_saphyr::{Error, Options};
 use super::{Document, Duplicate};
 use kinds::schema::quoted;
 
+/// How deep lists and maps may be nested: the reader goes down by recursion, with large steps.
+const MAX_DEPTH: usize = 64;
+/// Room for those steps, in bytes: more than a thread of the server has.
+const STACK: usize = 16 << 20;
 /// How what is told of a name that came twice begins.
 pub(super) const LINE: &str = "line ";
 
@@ -29,6 +33,14 @@ pub struct YamlError {
 /// # Errors
 /// [`YamlError`], whose text is `yaml: line 2: …`.
 pub fn parse(bytes: &[u8]) -> Result<Document, YamlError> {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(bytes));
+        let unread = || YamlError { line: String::new(), what: "it cannot be read now".to_owned() };
+        reader.map_err(|_| unread())?.join().unwrap_or_else(|_| Err(unread()))
+    })
+}
+
+fn read(bytes: &[u8]) -> Result<Document, YamlError> {
     match first(bytes, DuplicateKeyPolicy::Error) {
         Ok(value) => Ok(Document { value, duplicates: Vec::new() }),
         Err(error) => match error.without_snippet() {
@@ -48,6 +60,7 @@ fn first(bytes: &[u8], duplicate_keys: DuplicateKeyPolicy) -> Result<Value, Erro
         duplicate_keys: duplicate_keys,
         legacy_octal_numbers: true,
         with_snippet: false,
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH },
     };
     let documents: Vec<Value> = serde_saphyr::from_slice_multiple_with_options(bytes, options)?;
     Ok(documents.into_iter().next().unwrap_or_default())

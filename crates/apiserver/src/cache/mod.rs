@@ -5,9 +5,10 @@
 //! newest events in a bounded run; a watch is a place in that run. A watch that falls behind the run's old end is told
 //! `410 Expired`: it is never waited for, and costs nothing while nothing happens.
 //!
-//! In reading order: [`object`] (one version of one object), [`table`] (the objects and events of a kind),
+//! In reading order: [`object`] (one version of one object), [`labelled`] (who has which label), [`table`] (the objects and events of a kind),
 //! [`selection`] (which objects a reader wants), here (all tables, their revision and who feeds them).
 
+mod labelled;
 pub(crate) mod object;
 pub(crate) mod selection;
 pub(crate) mod table;
@@ -24,6 +25,8 @@ use store::{Change, EventBatch, Store, WatchError};
 use tokio::sync::watch;
 
 use crate::keys::{self, Folders};
+use crate::pki::Authority;
+use crate::pki::sealing::SealError;
 use object::Object;
 use selection::Selection;
 use table::{Event, Table};
@@ -35,6 +38,8 @@ const RECALLED: u64 = 2048;
 pub(crate) struct Cache {
     state: RwLock<State>,
     folders: Folders,
+    /// Who has the keys of Secrets.
+    authority: Arc<Authority>,
     revision: watch::Sender<u64>,
     /// For each kind, how many events there have been: what watches wait for.
     events: Box<[watch::Sender<u64>]>,
@@ -56,6 +61,15 @@ pub enum CacheError {
     /// The store's log cannot be read.
     #[error(transparent)]
     Log(#[from] WatchError),
+    /// A Secret cannot be opened.
+    #[error("the record {key} cannot be read: {source}")]
+    Sealed {
+        /// Its key.
+        key: String,
+        /// Why.
+        #[source]
+        source: SealError,
+    },
     /// A record is no object.
     #[error("the record {key} is no object")]
     NoObject {
@@ -101,7 +115,7 @@ pub(crate) enum Next {
 
 impl Cache {
     /// Reads every record of the store, and of its log what still fits. Blocks on the disk.
-    pub async fn load(store: &Store) -> Result<Self, CacheError> {
+    pub async fn load(store: &Store, authority: Arc<Authority>) -> Result<Self, CacheError> {
         let kinds = registry::all();
         let folders = Folders::of_registry();
         let mut tables: Box<[Table]> = kinds.iter().map(|_| Table::default()).collect();
@@ -111,9 +125,9 @@ impl Cache {
             None => {
                 claims.insert(record.key.into());
             }
-            Some((i, _, _)) => match Object::from_stored(kinds[i], &record.value, record.mod_revision) {
+            Some((i, _, _)) => match decode(&authority, i, &record.key, &record.value, record.mod_revision) {
                 Ok(object) => tables[i].fill(object),
-                Err(source) => fault = Some(CacheError::NoObject { key: record.key, source }),
+                Err(error) => fault = Some(error),
             },
         })?;
         if let Some(fault) = fault {
@@ -122,7 +136,7 @@ impl Cache {
         let known_after = store.compacted()?.max(revision.saturating_sub(RECALLED));
         let state = RwLock::new(State { revision, tables, claims });
         let events = kinds.iter().map(|_| watch::Sender::new(0)).collect();
-        let cache = Self { state, folders, revision: watch::Sender::new(revision), events };
+        let cache = Self { state, folders, authority, revision: watch::Sender::new(revision), events };
         cache.recall(store, known_after, revision).await?;
         Ok(cache)
     }
@@ -140,7 +154,7 @@ impl Cache {
             for (i, mut event) in self.read(&batch)? {
                 if let Some(object) = event.current.as_ref().or(event.gone.as_ref()) {
                     let key = keys::object(registry::all()[i], &object.namespace, &object.name);
-                    let previous = before.get(key.as_str()).map(|p| decode(i, &key, &p.value, p.mod_revision));
+                    let previous = before.get(key.as_str()).map(|p| self.decode(i, &key, &p.value, p.mod_revision));
                     event.previous = previous.transpose()?;
                 }
                 self.state.write().tables[i].remember(event);
@@ -170,7 +184,7 @@ impl Cache {
         let mut events = Vec::with_capacity(batch.events.len());
         for event in &batch.events {
             let Some((i, _, _)) = self.folders.locate(&event.key) else { continue };
-            let object = |value: &[u8]| decode(i, &event.key, value, batch.revision);
+            let object = |value: &[u8]| self.decode(i, &event.key, value, batch.revision);
             let (current, gone) = match (&event.change, &event.previous) {
                 (Change::Put { value, .. }, _) => (Some(object(value)?), None),
                 // The last state of an object that is gone bears the revision at which it went.
@@ -183,6 +197,10 @@ impl Cache {
             ));
         }
         Ok(events)
+    }
+
+    fn decode(&self, index: usize, key: &str, value: &[u8], revision: u64) -> Result<Arc<Object>, CacheError> {
+        decode(&self.authority, index, key, value, revision).map(Arc::new)
     }
 
     fn apply(&self, batch: &EventBatch) -> Result<(), CacheError> {
@@ -232,8 +250,18 @@ impl Cache {
     /// The objects that a selection wants, of those whose keys are greater than `after`; at most `limit` if that is not 0.
     pub fn select(&self, kind: &'static Kind, selection: &Selection, after: &str, limit: usize) -> Listed {
         let state = self.state.read();
-        let objects = state.tables[index(kind)].after(&selection.namespace, after);
-        Listed::of(objects, state.revision, limit, selection)
+        let table = &state.tables[index(kind)];
+        let all = || table.after(&selection.namespace, after);
+        let Some((name, value)) = selection.label() else {
+            return Listed::of(all(), state.revision, limit, selection);
+        };
+        let labelled = table.labelled(name, value).filter(|object| after.is_empty() || *object.key() > *after);
+        let mut listed = Listed::of(labelled, state.revision, limit, selection);
+        // What is left counts all that there is, wanted or not.
+        if let Some(last) = listed.objects.last().filter(|_| limit > 0 && listed.objects.len() == limit) {
+            listed.left = table.after(&selection.namespace, &last.key()).count();
+        }
+        listed
     }
 
     /// A list of one object, or none.
@@ -252,7 +280,11 @@ impl Cache {
     pub fn select_and_place(&self, kind: &'static Kind, selection: &Selection) -> (Listed, u64) {
         let state = self.state.read();
         let table = &state.tables[index(kind)];
-        (Listed::of(table.after(&selection.namespace, ""), state.revision, 0, selection), table.end())
+        let listed = match selection.label() {
+            Some((name, value)) => Listed::of(table.labelled(name, value), state.revision, 0, selection),
+            None => Listed::of(table.after(&selection.namespace, ""), state.revision, 0, selection),
+        };
+        (listed, table.end())
     }
 
     /// The place of the first event after `revision`.
@@ -312,8 +344,9 @@ fn index(kind: &'static Kind) -> usize {
     registry::all().iter().position(|k| std::ptr::eq(*k, kind)).unwrap_or_default()
 }
 
-fn decode(index: usize, key: &str, value: &[u8], revision: u64) -> Result<Arc<Object>, CacheError> {
-    Object::from_stored(registry::all()[index], value, revision)
-        .map(Arc::new)
+fn decode(authority: &Authority, index: usize, key: &str, value: &[u8], revision: u64) -> Result<Object, CacheError> {
+    let opened = authority.secret_keys().open(key, value);
+    let opened = opened.map_err(|source| CacheError::Sealed { key: key.to_owned(), source })?;
+    Object::from_stored(registry::all()[index], &opened, revision)
         .map_err(|source| CacheError::NoObject { key: key.to_owned(), source })
 }

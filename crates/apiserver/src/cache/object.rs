@@ -75,6 +75,11 @@ impl Object {
         serde_json::from_slice(&self.bytes).unwrap_or_default()
     }
 
+    /// Its labels.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(key, _)| **key == *name).map(|(_, value)| &**value)

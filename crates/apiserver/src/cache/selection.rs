@@ -42,6 +42,11 @@ impl Selection {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
+    /// A label and the value that an object must have of it, if its labels say so.
+    pub fn label(&self) -> Option<(&str, &str)> {
+        self.labels.exact()
+    }
+
     /// The name that an object must have, if its fields say so.
     pub fn name(&self) -> Option<&str> {
         self.fields.exact("metadata.name")

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::labelled::Labelled;
 use super::object::Object;
 
 /// How many events a kind keeps at most.
@@ -49,6 +50,7 @@ impl Event {
 pub(crate) struct Table {
     /// By namespace and name.
     objects: BTreeMap<Box<str>, Arc<Object>>,
+    labelled: Labelled,
     events: VecDeque<(Arc<Event>, Instant)>,
     /// The place of the first event.
     first: u64,
@@ -60,7 +62,9 @@ pub(crate) struct Table {
 impl Table {
     /// Puts an object there without an event.
     pub fn fill(&mut self, object: Object) {
-        self.objects.insert(object.key(), Arc::new(object));
+        let object = Arc::new(object);
+        self.labelled.insert(&object);
+        self.objects.insert(object.key(), object);
     }
 
     /// Says that no event up to `revision` is known.
@@ -75,6 +79,8 @@ impl Table {
             (None, Some(object)) => self.objects.remove(&object.key()),
             (None, None) => None,
         };
+        event.previous.iter().for_each(|previous| self.labelled.remove(previous));
+        event.current.iter().for_each(|current| self.labelled.insert(current));
         self.remember(event);
         self.end()
     }
@@ -128,6 +134,11 @@ impl Table {
         let to = to.as_ref().map_or(Bound::Unbounded, |to| Bound::Excluded(to.as_str()));
         let range = (!is_over).then(|| self.objects.range::<str, _>((from, to)));
         range.into_iter().flatten().map(|(_, object)| object)
+    }
+
+    /// The objects that may have a label of this value, in the order of their keys.
+    pub fn labelled(&self, name: &str, value: &str) -> impl Iterator<Item = &Arc<Object>> {
+        self.labelled.of(name, value)
     }
 
     /// The objects as they were at `revision`: the events since are undone, newest first.

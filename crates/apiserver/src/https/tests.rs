@@ -35,6 +35,7 @@ async fn serve() -> Served {
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         node_ports: 30_000..=32_767,
         tokens: vec![StaticToken::new("secret", User::authenticated("robot", ["system:masters".to_owned()]))],
+        audit: None,
     };
     let tls = configure(&config).unwrap();
     let server = Server::start(config).await.unwrap();
@@ -44,7 +45,7 @@ async fn serve() -> Served {
 impl Served {
     fn connect(&self) -> tokio::io::DuplexStream {
         let (client, server) = tokio::io::duplex(64 << 10);
-        tokio::spawn(connection(server, self.tls.clone(), self.server.front()));
+        tokio::spawn(connection(server, std::net::Ipv4Addr::LOCALHOST.into(), self.tls.clone(), self.server.front()));
         client
     }
 

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::PatchError;
+use crate::body::json::MAX_DEPTH;
 use crate::body::{LIMIT, word};
 use kinds::schema::quoted;
 
@@ -143,8 +144,30 @@ fn get(document: &mut Value, path: &str) -> Option<Value> {
     }
 }
 
+/// How deep lists and objects are nested in a value.
+fn depth(value: &Value) -> usize {
+    let (mut deepest, mut left) = (0, vec![(value, 0)]);
+    while let Some((value, above)) = left.pop() {
+        match value {
+            Value::Array(elements) => left.extend(elements.iter().map(|element| (element, above + 1))),
+            Value::Object(fields) => left.extend(fields.values().map(|field| (field, above + 1))),
+            _ => continue,
+        }
+        deepest = deepest.max(above + 1);
+    }
+    deepest
+}
+
+/// Whether a value may stand below so many keys: no document becomes deeper by patches than one can be that is sent.
+fn fits(keys: &[String], value: &Value) -> bool {
+    keys.len() + 1 + depth(value) <= MAX_DEPTH
+}
+
 fn add(document: &mut Value, path: &str, value: Value) -> Option<()> {
     let (keys, last) = split(path)?;
+    if !fits(&keys, &value) {
+        return None;
+    }
     match container(document, &keys)? {
         Value::Object(fields) => {
             fields.insert(last, value);
@@ -178,6 +201,9 @@ fn replace(document: &mut Value, path: &str, value: Value) -> Option<()> {
         return whole.then(|| *document = value);
     }
     let (keys, last) = split(path)?;
+    if !fits(&keys, &value) {
+        return None;
+    }
     match container(document, &keys)? {
         // What is not there is added, which RFC 6902 forbids and Kubernetes' library does.
         Value::Object(fields) => drop(fields.insert(last, value)),

@@ -9,6 +9,9 @@
 //! |---|---|
 //! | `ca.crt`, `ca.key` | the authority |
 //! | `sa.key` | signs service-account tokens |
+//! | `secrets.keys` | seal Secrets on disk ([`sealing`]) |
+
+pub mod sealing;
 
 use std::fs;
 use std::io::{self, Write};
@@ -20,6 +23,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+
+use sealing::SecretKeys;
 
 #[cfg(test)]
 mod tests;
@@ -101,6 +106,7 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
     service_account_key_pem: String,
+    secret_keys: SecretKeys,
 }
 
 impl Authority {
@@ -132,7 +138,8 @@ impl Authority {
         let key = KeyPair::from_pem(&key_pem).map_err(|e| damaged(&key_path, e))?;
         KeyPair::from_pem(&service_account_key_pem).map_err(|e| damaged(&sa_path, e))?;
         let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|e| damaged(&cert_path, e))?;
-        Ok(Self { issuer, certificate_pem, service_account_key_pem })
+        let secret_keys = SecretKeys::load_or_create(&dir.join("secrets.keys"))?;
+        Ok(Self { issuer, certificate_pem, service_account_key_pem, secret_keys })
     }
 
     /// The authority's certificate, PEM: what clients trust.
@@ -143,6 +150,11 @@ impl Authority {
     /// The key that signs service-account tokens (P-256, PKCS #8 PEM; ES256).
     pub fn service_account_key_pem(&self) -> &str {
         &self.service_account_key_pem
+    }
+
+    /// The keys that seal Secrets on disk.
+    pub fn secret_keys(&self) -> &SecretKeys {
+        &self.secret_keys
     }
 
     /// Signs a certificate for a client.

@@ -22,7 +22,7 @@ fn an_authority_is_the_same_after_a_restart() {
 fn keys_are_readable_by_their_owner_alone() {
     let dir = tempfile::tempdir().unwrap();
     Authority::load_or_create(dir.path()).unwrap();
-    for name in ["ca.key", "sa.key"] {
+    for name in ["ca.key", "sa.key", "secrets.keys"] {
         assert_eq!(fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
 }

@@ -73,6 +73,14 @@ impl LabelSelector {
         self.requirements.is_empty()
     }
 
+    /// A label and the only value that it may have, if a requirement says so.
+    pub fn exact(&self) -> Option<(&str, &str)> {
+        self.requirements.iter().find_map(|requirement| match (requirement.operator, &*requirement.values) {
+            (Operator::In | Operator::Equals | Operator::DoubleEquals, [value]) => Some((&*requirement.key, &**value)),
+            _ => None,
+        })
+    }
+
     /// Whether all requirements hold for the labels that `lookup` knows.
     pub fn matches<'a>(&self, lookup: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.requirements.iter().all(|r| r.holds(lookup(&r.key)))

@@ -86,7 +86,7 @@ async fn attempt(
     let refused = |why: String| Status::forbidden(kind.group, kind.plural, &name, &why);
     kind.strategy.admit(&mut document).map_err(refused)?;
     if (kind.group, kind.plural) == ("", "pods") {
-        admission::use_account(api, namespace, &mut document, &generate("")).map_err(refused)?;
+        admission::use_account(api, namespace, &mut document, &generate("")).await.map_err(refused)?;
         admission::use_limits_and_classes(api, namespace, &mut document).map_err(refused)?;
     }
     admission::use_ingress_class(api, kind, &mut document);

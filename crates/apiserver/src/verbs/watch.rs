@@ -6,6 +6,7 @@
 //! event `410 Expired` and ends; so it does at its time, and when the server stops.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use prometheus_client::metrics::counter::Counter;
 use rand::Rng;
 use serde_json::json;
 use tokio::sync::watch::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::call::Call;
 use super::list::too_large;
@@ -60,7 +62,10 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<Body>, Status> {
         Err(status) => (Start::default(), Some(status)),
     };
     let now = Instant::now();
+    let ends = now + lasts;
     let stream = Stream {
+        alarm: Box::pin(sleep_until(if options.allow_bookmarks { ends.min(now + BOOKMARK_EVERY) } else { ends })),
+        stopping: Box::pin(call.api.stopping.clone().cancelled_owned()),
         api: call.api.clone(),
         view,
         selection,
@@ -72,7 +77,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<Body>, Status> {
         refused,
         bookmarks: options.allow_bookmarks,
         next_bookmark: now + BOOKMARK_EVERY,
-        ends: now + lasts,
+        ends,
         first: true,
         counting: call.api.metrics.watching(call.kind),
     };
@@ -140,6 +145,10 @@ struct Stream {
     bookmarks: bool,
     next_bookmark: Instant,
     ends: Instant,
+    /// When it is time for a bookmark, or to end. Held, as is the next: to begin to wait for them costs more than the
+    /// event that is waited for.
+    alarm: Pin<Box<Sleep>>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether nothing has been sent yet.
     first: bool,
     /// This watch, as one that is open, and the number of its kind's events that were sent.
@@ -189,26 +198,24 @@ impl Stream {
 
     /// Waits until something happens, or it is time for a bookmark; `None` when it is time to end.
     async fn wait(&mut self, out: &mut BytesMut) -> Option<()> {
-        let stopping = self.api.stopping.clone();
-        let ends = self.ends;
-        let wake = if self.bookmarks { ends.min(self.next_bookmark) } else { ends };
         tokio::select! {
-            changed = self.changed.changed() => changed.ok(),
-            () = stopping.cancelled() => None,
-            () = tokio::time::sleep_until(wake) => {
-                let over = Instant::now() >= ends;
-                if !self.bookmarks {
-                    return (!over).then_some(());
-                }
-                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
-                // The last one lets the client come back to where it was.
-                self.bookmark(out);
-                if over {
-                    self.place = None;
-                }
-                Some(())
-            }
+
+            changed = self.changed.changed() => return changed.ok(),
+            () = &mut self.stopping => return None,
+            () = &mut self.alarm => {}
         }
+        let over = Instant::now() >= self.ends;
+        if !self.bookmarks {
+            return (!over).then_some(());
+        }
+        self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+        self.alarm.as_mut().reset(self.ends.min(self.next_bookmark));
+        // The last one lets the client come back to where it was.
+        self.bookmark(out);
+        if over {
+            self.place = None;
+        }
+        Some(())
     }
 
     /// A bookmark at the newest revision, if nothing has happened up to it.

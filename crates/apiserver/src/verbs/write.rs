@@ -84,6 +84,8 @@ pub(crate) async fn commit(
         return Err(Status::plain("etcdserver: request is too large"));
     }
     let key = place.key();
+    let sealed = api.config.authority.secret_keys().seal(place.kind, &key, value);
+    let value = sealed.map_err(|error| Status::internal(error.to_string()))?;
     let expect = revision.map_or(Expect::Absent, Expect::Revision);
     let mut transaction = Transaction::new().expect(key.as_str(), expect).put(key.as_str(), value);
     if let (None, false, Some(namespaces)) = (revision, place.namespace.is_empty(), resources::kind("", "namespaces")) {

@@ -6,8 +6,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apiserver::pki::Authority;
+use apiserver::pki::{Authority, Subject};
 use apiserver::{Body, Config, Handler, Server, StaticToken, User};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -68,6 +70,7 @@ impl Cluster {
             service_cidr: "10.96.0.0/16".parse().unwrap(),
             node_ports: 30_000..=32_767,
             tokens: vec![StaticToken::new("secret", User::authenticated("tokened", []))],
+            audit: None,
         };
         change(&mut config);
         let server = Server::start(config).await.unwrap();
@@ -86,6 +89,30 @@ impl Cluster {
 
     pub fn addresses(&self) -> &[std::net::SocketAddr] {
         self.server.as_ref().unwrap().addresses()
+    }
+
+    /// The kubeconfig of an administrator who comes over a socket.
+    pub fn kubeconfig(&self) -> String {
+        let admin = self.authority.issue_client(&Subject::in_group("kubernetes-admin", "system:masters")).unwrap();
+        let certificate = STANDARD.encode(self.authority.certificate_pem());
+        let server = json!({
+            "server": format!("https://{}", self.addresses()[0]), "certificate-authority-data": certificate,
+        });
+        let user = json!({
+            "client-certificate-data": STANDARD.encode(&admin.certificate_pem),
+            "client-key-data": STANDARD.encode(&admin.key_pem),
+        });
+        let document = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "test",
+            "clusters": [{ "name": "test", "cluster": server }], "users": [{ "name": "admin", "user": user }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "admin" } }],
+        });
+        document.to_string()
+    }
+
+    /// Requests of a user in some groups.
+    pub fn acting_as(&self, name: &str, groups: &[&str]) -> Handler {
+        self.handler.acting_as(User::authenticated(name, groups.iter().map(|group| (*group).to_owned())))
     }
 
     pub async fn stop(mut self) {

@@ -64,6 +64,7 @@ impl Cluster {
             service_cidr: "10.96.0.0/16".parse().unwrap(),
             node_ports: 30_000..=32_767,
             tokens: Vec::new(),
+            audit: None,
         })
         .await
         .unwrap();
