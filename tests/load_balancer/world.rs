@@ -1,14 +1,15 @@
 //! A cluster of three nodes on one switch, which is the test's own namespace: `portolan server` on the switch, an agent
 //! on each node, a client, and a machine that serves. Who answers for which address is recorded on every port.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use nix::sys::signal::{Signal, kill};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use testbed::{Lab, Namespace, TcpServer, UdpServer, ask_tcp, wait_for, wait_until};
 use tokio::runtime::Runtime;
 
+use crate::ledger::{Ledger, told};
 use crate::wire::{Asker, Wire};
 
 /// How long anything may take that is waited for.
@@ -37,6 +39,13 @@ impl Process {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// What it has in memory, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Tells it to end, and waits until it has.
@@ -60,6 +69,7 @@ pub struct World {
     pub agents: Vec<Option<Process>>,
     pub client: Namespace,
     pub wire: Wire,
+    ledger: Ledger,
     api: Client,
     runtime: Runtime,
     _pod: (Namespace, TcpServer, UdpServer),
@@ -74,6 +84,22 @@ pub fn name(node: usize) -> String {
 /// The port of the switch that a node is at.
 pub fn port(node: usize) -> String {
     format!("port{node}")
+}
+
+/// The port of the second switch that a node is at.
+pub fn second_port(node: usize) -> String {
+    format!("second{node}")
+}
+
+/// A connection that stays.
+pub struct Conversation(BufReader<TcpStream>);
+
+impl Conversation {
+    /// Whether what is sent comes back.
+    pub fn lives(&mut self) -> bool {
+        let mut back = [0; 4];
+        self.0.get_mut().write_all(b"ping").and_then(|()| self.0.read_exact(&mut back)).is_ok() && &back == b"ping"
+    }
 }
 
 impl World {
@@ -113,9 +139,10 @@ impl World {
         command.args(["--load-balancer-pool", "192.0.2.200-192.0.2.250"]);
         let server = Process::start(command);
         let api = wait_for(SOON, "a kubeconfig", || runtime.block_on(connect()).ok()).unwrap();
+        let ledger = Ledger::follow(api.clone(), &runtime);
         let agents = (0..3).map(|_| None).collect();
         let mut world =
-            Self { here, nodes, agents, client, wire, api, runtime, _pod: (pod, tcp, udp), _server: server };
+            Self { here, nodes, agents, client, wire, ledger, api, runtime, _pod: (pod, tcp, udp), _server: server };
         for node in 0..3 {
             world.register(node);
             world.start_agent(node);
@@ -141,15 +168,31 @@ impl World {
         self.agents[node] = Some(Process::start(command));
     }
 
-    /// A Service of type LoadBalancer that the pod serves, with further fields; answers with its address.
-    pub fn balanced(&self, service: &str, spec: &Value) -> IpAddr {
+    /// Makes a Service of type LoadBalancer, with further fields; what it is then.
+    pub fn create(&self, service: &str, spec: &Value) -> Value {
         let mut wanted = json!({"type": "LoadBalancer", "ports": [{"port": 80, "targetPort": 8080}]});
         for (field, content) in spec.as_object().unwrap() {
             wanted[field] = content.clone();
         }
         let object = serde_json::from_value(json!({"metadata": {"name": service}, "spec": wanted})).unwrap();
         self.runtime.block_on(self.services().create(&PostParams::default(), &object)).unwrap();
+        wanted
+    }
+
+    /// Takes a Service away.
+    pub fn delete(&self, service: &str) {
+        _ = self.runtime.block_on(self.services().delete(service, &DeleteParams::default())).unwrap();
+    }
+
+    /// A Service of type LoadBalancer that the pod serves, with further fields; answers with its address.
+    pub fn balanced(&self, service: &str, spec: &Value) -> IpAddr {
+        let wanted = self.create(service, spec);
         self.endpoint_of(service, "elsewhere", wanted["ports"][0]["protocol"].as_str().unwrap_or("TCP"));
+        self.address(service)
+    }
+
+    /// The address of a Service, when it has one.
+    pub fn address(&self, service: &str) -> IpAddr {
         let address = || {
             let found = self.runtime.block_on(self.services().get(service)).unwrap();
             found.status?.load_balancer?.ingress?.first()?.ip.as_ref()?.parse().ok()
@@ -163,15 +206,32 @@ impl World {
     }
 
     fn endpoint_of(&self, service: &str, node: &str, protocol: &str) {
-        let slices: Api<EndpointSlice> = Api::namespaced(self.api.clone(), "default");
-        let slice = json!({
+        let endpoints = json!([{"addresses": [POD], "nodeName": node, "conditions": {"ready": true}}]);
+        self.put_slice(service, service, &endpoints, (8080, protocol));
+    }
+
+    /// A slice of a Service.
+    pub fn slice(&self, slice: &str, service: &str, endpoints: &Value, port: u16) {
+        self.put_slice(slice, service, endpoints, (port, "TCP"));
+    }
+
+    fn put_slice(&self, slice: &str, service: &str, endpoints: &Value, (port, protocol): (u16, &str)) {
+        let content = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": {"name": service, "labels": {"kubernetes.io/service-name": service}}, "addressType": "IPv4",
-            "endpoints": [{"addresses": [POD], "nodeName": node, "conditions": {"ready": true}}],
-            "ports": [{"port": 8080, "protocol": protocol, "name": ""}],
+            "metadata": {"name": slice, "labels": {"kubernetes.io/service-name": service}}, "addressType": "IPv4",
+            "endpoints": endpoints, "ports": [{"port": port, "protocol": protocol, "name": ""}],
         });
         let params = PatchParams::apply("test").force();
-        self.runtime.block_on(slices.patch(service, &params, &Patch::Apply(slice))).unwrap();
+        self.runtime.block_on(self.slices().patch(slice, &params, &Patch::Apply(content))).unwrap();
+    }
+
+    /// Takes a slice away.
+    pub fn unslice(&self, slice: &str) {
+        _ = self.runtime.block_on(self.slices().delete(slice, &DeleteParams::default())).unwrap();
+    }
+
+    fn slices(&self) -> Api<EndpointSlice> {
+        Api::namespaced(self.api.clone(), "default")
     }
 
     fn services(&self) -> Api<Service> {
@@ -200,7 +260,19 @@ impl World {
 
     /// The node with an Ethernet address.
     pub fn node_of(&self, mac: [u8; 6]) -> usize {
-        self.nodes.iter().position(|node| node.link("eth0").unwrap().mac == mac).unwrap()
+        let is_of = |node: &Namespace, interface| node.link(interface).is_ok_and(|link| link.mac == mac);
+        self.nodes.iter().position(|node| is_of(node, "eth0") || is_of(node, "eth1")).unwrap()
+    }
+
+    /// Checks that at no time two spoke for an address: that each spoke in its turn, as it is written.
+    pub fn assert_never_two(&self, address: IpAddr) {
+        assert!(self.wire.words(address).len() > 10, "nobody asked");
+        let claimants = self.ledger.claimants(address, &self.runtime);
+        let turns = self.wire.turns(address);
+        let speakers: Vec<String> = turns.iter().map(|(mac, _)| name(self.node_of(*mac))).collect();
+        if let Err(turn) = told(&speakers, &claimants) {
+            panic!("turn {turn} of {address} is not told by what was written\nturns: {turns:?}\nclaims: {claimants:?}");
+        }
     }
 
     /// Waits until another node than this one answers.
@@ -218,6 +290,36 @@ impl World {
         ask_tcp(&self.client, SocketAddr::new(address, 80)).is_ok_and(|answer| answer.name == "pod")
     }
 
+    /// Whether the address leads anywhere.
+    pub fn reaches_any(&self, address: IpAddr) -> bool {
+        ask_tcp(&self.client, SocketAddr::new(address, 80)).is_ok()
+    }
+
+    /// What each agent has in memory, in KiB.
+    pub fn memory(&self) -> Vec<u64> {
+        self.agents.iter().flatten().map(Process::memory).collect()
+    }
+
+    /// Begins a connection that stays.
+    pub fn converse(&self, address: IpAddr) -> Conversation {
+        let connect = || TcpStream::connect(SocketAddr::new(address, 80));
+        let stream = self.client.run(connect).unwrap().unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut stream = BufReader::new(stream);
+        stream.read_line(&mut String::new()).unwrap();
+        Conversation(stream)
+    }
+
+    /// A second switch, on which the nodes and the client are with `eth1`.
+    pub fn second_network(&self) {
+        self.here.add_bridge("second").unwrap();
+        let members = self.nodes.iter().enumerate().map(|(n, node)| (second_port(n), node));
+        for (port, member) in members.chain([("second-client".to_owned(), &self.client)]) {
+            testbed::Lab::new("balanced").veth((&self.here, &port), (member, "eth1")).unwrap();
+            self.here.attach(&port, "second").unwrap();
+        }
+    }
+
     /// Says what is chosen of load balancers, as the ConfigMap has it.
     pub fn choose(&self, config: &str) {
         let maps: Api<ConfigMap> = Api::namespaced(self.api.clone(), "kube-system");
@@ -231,7 +333,12 @@ impl World {
 
     /// Asks for an address from the client's place, again and again, until dropped.
     pub fn ask(&self, address: IpAddr) -> Asker {
-        Asker::start(&self.client, CLIENT.parse().unwrap(), address)
+        self.ask_by("eth0", address)
+    }
+
+    /// As [`World::ask`], by another interface of the client.
+    pub fn ask_by(&self, interface: &str, address: IpAddr) -> Asker {
+        Asker::start(&self.client, interface, CLIENT.parse().unwrap(), address)
     }
 
     /// Runs the binary to its end, which must be good; answers with what it said.

@@ -2,22 +2,27 @@
 //! connections over these (ECMP).
 //!
 //! A [`Speaker`] keeps one session with one router, made again whenever it breaks, and announces what it is told to. It
-//! only speaks: routes of others are not read. In reading order: [`message`] (the bytes), `connection` (TCP), `session`
-//! (from OPEN to NOTIFICATION).
+//! only speaks: routes of others are not read. In reading order: [`message`] (the bytes), `connection` (TCP), [`door`] (for
+//! routers that begin themselves), `session` (from OPEN to NOTIFICATION).
 
 mod connection;
+pub mod door;
 pub mod message;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::bfd::{self, Hub, State, Target, Timers, Watch};
+use door::{Door, Guest};
 use message::Family;
 use session::Session;
 pub use session::SessionError;
@@ -47,6 +52,8 @@ pub struct Peer {
     pub other_next_hop: Option<IpAddr>,
     /// How long nothing may be said until the session is over; at least three seconds, or zero for never.
     pub hold: Duration,
+    /// Whether the router begins the session; this side waits for it.
+    pub passive: bool,
     /// Over how many hops; 1: on the same network.
     pub hops: u8,
     /// What signs each segment (TCP MD5, RFC 2385).
@@ -57,6 +64,8 @@ pub struct Peer {
     pub preference: Option<u32>,
     /// Communities of the routes, each `AS:VALUE` in two halves.
     pub communities: Vec<u32>,
+    /// How fast both notice that the other is gone, by BFD (RFC 5882); `None`: after the hold time.
+    pub bfd: Option<Timers>,
 }
 
 /// How far a session is.
@@ -82,23 +91,43 @@ impl Peer {
     }
 }
 
+impl Peer {
+    fn target(&self) -> Option<Target> {
+        let (address, source, is_neighbour) = (self.address.ip(), self.source, self.hops == 1);
+        self.bfd.map(|timers| Target { address, source, is_neighbour, timers })
+    }
+}
+
+/// What sessions of one node share, as far as one of them needs it.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// For those with BFD. Without it they have none.
+    pub bfd: Option<Hub>,
+    /// For those that the router begins. Without it they never begin.
+    pub door: Option<Door>,
+}
+
 /// A session with a router, kept until dropped or told to end.
 #[derive(Debug)]
 pub struct Speaker {
     routes: watch::Sender<BTreeSet<IpNet>>,
     phase: watch::Receiver<Phase>,
+    bfd: Option<watch::Receiver<State>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Speaker {
     /// Begins to speak, in the calling thread's network namespace if the runtime's threads are there too.
-    pub fn start(peer: Peer) -> Self {
+    pub fn start(peer: Peer, shared: &Shared) -> Self {
         let (routes, told) = watch::channel(BTreeSet::new());
         let (tell, phase) = watch::channel(Phase::Idle(None));
         let stop = CancellationToken::new();
-        let task = tokio::spawn(keep(peer, told, tell, stop.clone()));
-        Self { routes, phase, stop, task }
+        let watch = shared.bfd.as_ref().and_then(|hub| peer.target().map(|target| hub.session(target)));
+        let bfd = watch.as_ref().map(Watch::states);
+        let way = if peer.passive { Way::In(expect(&peer, shared)) } else { Way::Out };
+        let task = tokio::spawn(keep(peer, way, told, tell, watch, stop.clone()));
+        Self { routes, phase, bfd, stop, task }
     }
 
     /// Announces exactly these prefixes, now and in each later session.
@@ -115,6 +144,11 @@ impl Speaker {
         self.phase.borrow().clone()
     }
 
+    /// How far BFD is; `None`: there is none.
+    pub fn bfd(&self) -> Option<bfd::State> {
+        self.bfd.as_ref().map(|state| *state.borrow())
+    }
+
     /// Ends the session with a word: the router forgets its routes at once.
     pub async fn end(mut self) {
         self.stop.cancel();
@@ -129,23 +163,47 @@ impl Drop for Speaker {
     }
 }
 
+/// Who begins.
+enum Way {
+    Out,
+    /// `None`: it cannot come in, which has been said.
+    In(Option<Guest>),
+}
+
+fn expect(peer: &Peer, shared: &Shared) -> Option<Guest> {
+    let guest = shared.door.as_ref()?.expect(peer);
+    guest.inspect_err(|error| tracing::warn!(router = %peer.address, %error, "the router cannot be expected")).ok()
+}
+
+impl Way {
+    async fn connect(&mut self, peer: &Peer) -> io::Result<TcpStream> {
+        match self {
+            Self::Out => connection::connect(peer.address, peer.source, peer.hops, peer.password.as_deref()).await,
+            Self::In(Some(guest)) => guest.next().await,
+            Self::In(None) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
 async fn keep(
     peer: Peer,
+    mut way: Way,
     routes: watch::Receiver<BTreeSet<IpNet>>,
     phase: watch::Sender<Phase>,
+    mut bfd: Option<Watch>,
     stop: CancellationToken,
 ) {
     let mut wait = FIRST_WAIT;
     loop {
         phase.send_replace(Phase::Connect);
-        let connecting = connection::connect(peer.address, peer.source, peer.hops, peer.password.as_deref());
         let connected = tokio::select! {
             () = stop.cancelled() => return,
-            connected = connecting => connected,
+            connected = way.connect(&peer) => connected,
         };
         let error = match connected {
             Ok(stream) => {
-                let session = Session { peer: &peer, routes: routes.clone(), phase: &phase, stop: &stop };
+                let (routes, bfd) = (routes.clone(), &mut bfd);
+                let session = Session { peer: &peer, routes, phase: &phase, bfd, stop: &stop };
                 session.run(stream).await
             }
             Err(error) => error.into(),

@@ -8,10 +8,11 @@
 //! 5. `claims`: what a node announces, and when; `watched`: what it asks others for. Pure, as all before but the fence's
 //!    clock.
 //! 6. [`announcer`]: does it, on an interface. [`report`]: what a node says of it.
-//! 7. [`bgp`]: addresses are announced to routers.
+//! 7. [`bgp`]: addresses are announced to routers; [`bfd`]: whether these are there.
 
 pub mod announcer;
 pub mod arp;
+pub mod bfd;
 pub mod bgp;
 pub mod book;
 mod claims;

@@ -11,7 +11,8 @@
 //! 2. **Claim, then look.** A node answers for an address only after it has seen its own claim of it, and no other claim
 //!    of a living epoch among what came before. Of two claims, one was written first, and who wrote the other sees it.
 //! 3. **Stop, then let go.** A node that gives an address up stops answering, and only then writes its claims without it.
-//!    Of two that claim, the one that the election prefers stays and the other gives up.
+//!    Of two that claim, the one that the election prefers stays and the other gives up. A node that leaves lets all go
+//!    first, so that those who follow know that it is well and knows its connections ([`Seat::predecessor`]).
 //!
 //! The list of records must be taken as a whole and changes in the order of their versions, of both kinds together.
 
@@ -42,6 +43,8 @@ pub struct Life {
     pub epoch: Option<String>,
     /// How long a renewal lasts.
     pub lease: Duration,
+    /// Where packets reach the node itself.
+    pub addresses: Vec<IpAddr>,
     /// The record's version, as the server has it.
     pub version: String,
 }
@@ -99,6 +102,8 @@ pub enum Write {
         version: Option<String>,
         /// The epoch.
         epoch: String,
+        /// How long its renewals last.
+        lease: Duration,
     },
     /// The own life again, whatever it is. That there is none any more is a conflict.
     Renew,
@@ -159,6 +164,8 @@ struct Tried {
 pub struct Seat {
     own: String,
     lease: Duration,
+    /// The length of the leases of later epochs.
+    chosen: Duration,
     synced: bool,
     admitted: bool,
     epoch: Option<Epoch>,
@@ -167,6 +174,8 @@ pub struct Seat {
     claims: BTreeMap<String, Claims>,
     balanced: Vec<Claim>,
     held: BTreeSet<IpAddr>,
+    /// Who let each address go last, of those who did so themselves.
+    let_go: BTreeMap<IpAddr, String>,
     /// What is to stand in the own claims.
     target: BTreeSet<IpAddr>,
     tried: Tried,
@@ -182,6 +191,7 @@ impl Seat {
         Self {
             own,
             lease,
+            chosen: lease,
             synced: false,
             admitted: true,
             epoch: None,
@@ -190,6 +200,7 @@ impl Seat {
             claims: BTreeMap::new(),
             balanced: Vec::new(),
             held: BTreeSet::new(),
+            let_go: BTreeMap::new(),
             target: BTreeSet::new(),
             tried: Tried::default(),
             life_due: Moment::default(),
@@ -201,6 +212,15 @@ impl Seat {
     /// The addresses that are to be answered for by somebody.
     pub fn balance(&mut self, addresses: Vec<Claim>) {
         self.balanced = addresses;
+        let balanced: BTreeSet<IpAddr> = self.balanced.iter().map(|claim| claim.address).collect();
+        self.let_go.retain(|address, _| balanced.contains(address));
+        self.decide();
+    }
+
+    /// How long a renewal is to last. Others know the length of an epoch's lease, so it is that of the next: a node in an
+    /// epoch of another length leaves and comes again.
+    pub fn lease(&mut self, lease: Duration) {
+        self.chosen = lease;
         self.decide();
     }
 
@@ -324,7 +344,45 @@ impl Seat {
         has.map(|claims| claims.node.as_str()).collect()
     }
 
+    /// The node that had an address last, if it let it go itself: it knows the connections, if it still is there.
+    pub fn predecessor(&self, address: IpAddr) -> Option<&Life> {
+        let node = self.let_go.get(&address).filter(|node| **node != self.own)?;
+        self.lives.get(node).map(|(life, _)| life)
+    }
+
+    /// The last writes, one after the other, of a node that answers for nothing any more: it lets go, and leaves.
+    pub fn farewell(&mut self) -> Vec<Write> {
+        let claims = self.own_claims().filter(|claims| !claims.addresses.is_empty());
+        let (version, sequence) = (claims.map(|claims| claims.version.clone()), self.tried.sequence + 1);
+        let Some(Epoch { name: epoch, .. }) = self.epoch.take() else { return Vec::new() };
+        self.held.clear();
+        let nothing = version.is_some().then(|| Write::Claim {
+            version,
+            epoch: epoch.clone(),
+            sequence,
+            addresses: BTreeSet::new(),
+        });
+        nothing.into_iter().chain([Write::Leave { epoch }]).collect()
+    }
+
+    /// Notes who lets go what, before that is put into the records.
+    fn note_let_go(&mut self, record: &Record) {
+        let Some(had) = self.claims.get(record.node()).filter(|claims| self.is_alive(claims)) else { return };
+        match record {
+            Record::Claims(claims) => {
+                let gone: Vec<IpAddr> = had.addresses.difference(&claims.addresses).copied().collect();
+                self.let_go.extend(gone.into_iter().map(|address| (address, claims.node.clone())));
+            }
+            // It was silent: nobody knows what became of it.
+            Record::Life(life) if life.epoch.as_ref() != Some(&had.epoch) => {
+                self.let_go.retain(|address, _| !had.addresses.contains(address));
+            }
+            Record::Life(_) => {}
+        }
+    }
+
     fn put(&mut self, record: Record, now: Moment) {
+        self.note_let_go(&record);
         match record {
             Record::Life(life) => {
                 // The same version again, of a new list, is no new sign of life.
@@ -337,6 +395,10 @@ impl Seat {
                 if own && claims.sequence == self.tried.sequence {
                     self.tried.common = None;
                     self.claims_due = Moment::default();
+                    if !self.wanted() {
+                        // It has let go, and leaves at once.
+                        self.life_due = Moment::default();
+                    }
                 }
                 self.claims.insert(claims.node.clone(), claims);
             }
@@ -367,7 +429,8 @@ impl Seat {
     }
 
     fn wanted(&self) -> bool {
-        self.admitted && !self.balanced.is_empty()
+        let fits = self.epoch.is_none() || self.lease == self.chosen;
+        self.admitted && !self.balanced.is_empty() && fits
     }
 
     /// Whether this node may answer for an address, as far as the address goes.
@@ -432,7 +495,8 @@ impl Seat {
             return None;
         }
         if let Some(epoch) = &self.epoch {
-            if !self.wanted() {
+            let open = now < epoch.renewed.plus(self.lease);
+            if !(self.wanted() || open && self.claims_differ()) {
                 let epoch = epoch.name.clone();
                 self.epoch = None;
                 self.decide();
@@ -452,8 +516,10 @@ impl Seat {
             None => None,
         };
         self.epochs += 1;
+        self.lease = self.chosen;
         self.life_due = now.plus(UNANSWERED);
-        Some(Write::Join { version, epoch: format!("{:x}-{}", now.since(Moment::default()).as_nanos(), self.epochs) })
+        let epoch = format!("{:x}-{}", now.since(Moment::default()).as_nanos(), self.epochs);
+        Some(Write::Join { version, epoch, lease: self.lease })
     }
 
     fn claim_write(&mut self, now: Moment) -> Option<Write> {

@@ -13,6 +13,7 @@
 //! announce:
 //!   nodeSelector: {matchLabels: {role: edge}}
 //!   interfaces: [eth0]          # default: the one of the node's own address
+//!   leaseMilliseconds: 700      # a node that was silent for so long is followed; longer where the API server is slow
 //! bgp:
 //!   as: 64512                   # ours
 //!   aggregationLength: 32       # of IPv4; aggregationLengthV6: 128
@@ -22,21 +23,33 @@
 //!       port: 179
 //!       holdTime: 90            # seconds
 //!       hops: 1                 # more: not on the same network
-//!       password: secret        # TCP MD5
+//!       passive: false          # true: the router begins
+//!       password: secret        # TCP MD5; or passwordSecret: {name: a-secret, key: password}, of kube-system
 //!       gracefulRestart: 120    # seconds; left out: none
 //!       localPreference: 100    # within the own AS
 //!       communities: ["64512:100"]
+//!       bfd: {transmitMilliseconds: 100, receiveMilliseconds: 100, multiplier: 3}   # left out: none
 //!       nodeSelector: {matchLabels: {rack: a}}
+//! providers:                    # load balancers of others, which are told over HTTP
+//!   - class: example.com/haproxy
+//!     url: https://192.0.2.9:8443
+//!     tokenSecret: {name: a-secret, key: token}   # of kube-system
+//!     ca: |                     # in PEM; left out: the machine's
+//!       -----BEGIN CERTIFICATE-----
+//!     timeoutSeconds: 10
 //! ```
 //!
 //! Every mistake is told, not only the first; with one mistake nothing of it is used.
 
+mod providers;
 mod routers;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use providers::Outside;
 pub use routers::{Bgp, Router};
 
 use crate::pool::Pool;
@@ -46,6 +59,11 @@ use crate::selector::{Labels, Selector};
 pub const CLASS: &str = "portolan.dev/lb";
 /// The name of the pool that a flag describes.
 pub const FLAG_POOL: &str = "default";
+/// How long a renewal of a node's lease lasts, if nothing is said. What a node that dies without a word held is taken over
+/// so much later, and a little.
+pub const LEASE: Duration = Duration::from_millis(700);
+/// The shortest and longest that can be chosen: five renewals must find their way, and somebody must wait for the end.
+const LEASES: std::ops::RangeInclusive<u64> = 300..=60_000;
 /// The longest name of an interface (`IFNAMSIZ` without its zero).
 const LONGEST_INTERFACE: usize = 15;
 
@@ -60,6 +78,8 @@ pub struct Settings {
     pub announce: Announce,
     /// Which routers are told.
     pub bgp: Option<Bgp>,
+    /// Load balancers of others.
+    pub providers: Vec<Outside>,
 }
 
 /// A pool, and who may have addresses of it.
@@ -82,12 +102,20 @@ pub struct NamedPool {
 }
 
 /// Who announces, on what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announce {
     /// The nodes that may, by their labels.
     pub node_selector: Option<Selector>,
     /// The interfaces, of each node those that it has; none: that of its own address.
     pub interfaces: Vec<String>,
+    /// How long a renewal of a node's lease lasts.
+    pub lease: Duration,
+}
+
+impl Default for Announce {
+    fn default() -> Self {
+        Self { node_selector: None, interfaces: Vec::new(), lease: LEASE }
+    }
 }
 
 /// Why settings are not used.
@@ -108,11 +136,13 @@ struct Wire {
     pools: Vec<WirePool>,
     announce: WireAnnounce,
     bgp: Option<routers::Wire>,
+    providers: Vec<providers::Wire>,
 }
 
 impl Default for Wire {
     fn default() -> Self {
-        Self { default: true, pools: Vec::new(), announce: WireAnnounce::default(), bgp: None }
+        let (pools, providers) = (Vec::new(), Vec::new());
+        Self { default: true, pools, announce: WireAnnounce::default(), bgp: None, providers }
     }
 }
 
@@ -136,6 +166,7 @@ struct WirePool {
 struct WireAnnounce {
     node_selector: Option<Selector>,
     interfaces: Vec<String>,
+    lease_milliseconds: Option<u64>,
 }
 
 fn yes() -> bool {
@@ -154,7 +185,8 @@ impl Settings {
             namespace_selector: None,
             service_selector: None,
         };
-        Self { default: true, pools: vec![pool], announce: Announce::default(), bgp: None }
+        let announce = Announce::default();
+        Self { default: true, pools: vec![pool], announce, bgp: None, providers: Vec::new() }
     }
 
     /// Reads them from YAML.
@@ -176,11 +208,22 @@ impl Settings {
         }
         let announce = wire.announce.check(&mut mistakes);
         let bgp = wire.bgp.map(|bgp| bgp.check(&mut mistakes));
+        let providers: Vec<Outside> = wire.providers.into_iter().map(|one| one.check(&mut mistakes)).collect();
+        for (i, one) in providers.iter().enumerate() {
+            if providers[..i].iter().any(|other| other.class == one.class) {
+                mistakes.push(format!("two providers are for {}", one.class));
+            }
+        }
         if mistakes.is_empty() {
-            Ok(Self { default: wire.default, pools, announce, bgp })
+            Ok(Self { default: wire.default, pools, announce, bgp, providers })
         } else {
             Err(SettingsError::Mistakes(mistakes))
         }
+    }
+
+    /// The provider for a class.
+    pub fn provider(&self, class: &str) -> Option<&Outside> {
+        self.providers.iter().find(|provider| provider.class == class)
     }
 
     /// Whether a Service of this class is ours.
@@ -228,7 +271,12 @@ impl WireAnnounce {
                 mistakes.push(format!("announce: {name:?} is no name of an interface"));
             }
         }
-        Announce { node_selector: self.node_selector, interfaces: self.interfaces }
+        if self.lease_milliseconds.is_some_and(|lease| !LEASES.contains(&lease)) {
+            let (from, to) = (LEASES.start(), LEASES.end());
+            mistakes.push(format!("announce: leaseMilliseconds is at least {from} and at most {to}"));
+        }
+        let lease = self.lease_milliseconds.map_or(LEASE, Duration::from_millis);
+        Announce { node_selector: self.node_selector, interfaces: self.interfaces, lease }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a test's helper fails the test")]
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,7 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use loadbalancer::bgp::{PORT, Peer, Phase, Speaker};
+use loadbalancer::bfd::{Hub, State, Timers};
+use loadbalancer::bgp::door::Door;
+use loadbalancer::bgp::{PORT, Peer, Phase, Shared, Speaker};
 use testbed::{Lab, Namespace, skip_unless_root, wait_until};
 use tokio::runtime::Runtime;
 
@@ -22,6 +25,7 @@ struct World {
     _switch: Namespace,
     folder: PathBuf,
     bird: Option<Child>,
+    shared: RefCell<Vec<Shared>>,
 }
 
 impl Drop for World {
@@ -61,7 +65,7 @@ impl World {
             let runtime = inside(&node);
             (node, runtime)
         });
-        Some(Self { router, nodes: nodes.into(), _switch: switch, folder, bird: None })
+        Some(Self { router, nodes: nodes.into(), _switch: switch, folder, bird: None, shared: RefCell::default() })
     }
 
     /// Starts BIRD with a session to each node; `more` are further lines of each.
@@ -78,6 +82,10 @@ impl World {
         let config = format!(
             "router id 10.0.0.1;
              protocol device {{}}
+             protocol bfd {{
+               interface \"*\" {{ interval 100 ms; idle tx interval 1 s; multiplier 3; }};
+               multihop {{ interval 100 ms; idle tx interval 1 s; multiplier 3; }};
+             }}
              protocol kernel {{ ipv4 {{ export all; }}; merge paths on; }}
              protocol kernel {{ ipv6 {{ export all; }}; merge paths on; }}
              {sessions}"
@@ -114,17 +122,26 @@ impl World {
             source: None,
             other_next_hop: Some(format!("fd00::{}", node + 2).parse().unwrap()),
             hold: Duration::from_secs(9),
+            passive: false,
             hops: 1,
             password: None,
             restart: None,
             preference: None,
             communities: vec![0xfc00_0064],
+            bfd: None,
         }
     }
 
     fn speak(&self, node: usize, peer: Peer, prefixes: &[&str]) -> Speaker {
-        let _runtime = self.nodes[node].1.enter();
-        let speaker = Speaker::start(peer);
+        let (namespace, runtime) = &self.nodes[node];
+        let shared = || {
+            let _runtime = runtime.enter();
+            Shared { bfd: peer.bfd.map(|_| Hub::start().unwrap()), door: peer.passive.then(|| Door::open().unwrap()) }
+        };
+        let shared = namespace.run(shared).unwrap();
+        let _runtime = runtime.enter();
+        let speaker = Speaker::start(peer, &shared);
+        self.shared.borrow_mut().push(shared);
         speaker.announce(prefixes.iter().map(|prefix| prefix.parse::<IpNet>().unwrap()).collect());
         speaker
     }
@@ -232,4 +249,53 @@ fn a_restart_without_a_word_keeps_the_routes_for_a_while() {
     world.wait("show route", "what is not announced again is gone", |said| {
         said.contains("192.0.2.200/32") && !said.contains("192.0.2.201/32")
     });
+}
+
+#[test]
+fn a_router_and_a_node_miss_each_other_by_bfd_long_before_the_hold_time() {
+    // On the same network, and over several hops.
+    for (hops, multihop) in [(1, ""), (2, "multihop 2;")] {
+        let Some(mut world) = World::new(if hops == 1 { "bfd" } else { "bfd-multihop" }) else { return };
+        world.start(64_512, 4_200_000_001, &format!("hold time 240; bfd on; {multihop}"));
+        let often = Duration::from_millis(100);
+        let bfd = Some(Timers { transmit: often, receive: often, multiplier: 3 });
+        let peer = |node| Peer { bfd, hops, hold: Duration::from_secs(240), ..world.peer(node) };
+        let [a, b] = [0, 1].map(|node| world.speak(node, peer(node), &["192.0.2.200/32"]));
+        let up = |speaker: &Speaker| speaker.bfd() == Some(State::Up) && speaker.phase() == Phase::Established;
+        wait_until(SOON, "both are up", || up(&a) && up(&b)).unwrap();
+        world.wait("show bfd sessions", "the router says so", |said| said.matches(" Up ").count() == 2);
+        world.wait("show route 192.0.2.200/32", "both ways are there", |said| said.matches("[node").count() == 2);
+
+        // The node's cable is out: neither hears anything, and neither connection ends by itself.
+        world.nodes[0].0.set_down("eth0").unwrap();
+        world.wait("show route 192.0.2.200/32", "the router leaves one way", |said| said.matches("[node").count() == 1);
+        let lost = || a.bfd() != Some(State::Up) && a.phase() != Phase::Established;
+        wait_until(SOON, "the node says so", lost).unwrap();
+        assert!(up(&b));
+        world.nodes[0].0.set_up("eth0").unwrap();
+        wait_until(SOON, "all is as it was", || up(&a)).unwrap();
+        world.wait("show route 192.0.2.200/32", "both ways are there", |said| said.matches("[node").count() == 2);
+    }
+}
+
+#[test]
+fn a_router_begins_the_session_itself() {
+    for password in [None, Some("portolan".to_owned())] {
+        let Some(mut world) = World::new("passive") else { return };
+        let signed = if password.is_some() { "password \"portolan\";" } else { "" };
+        let peer = Peer { passive: true, password, ..world.peer(0) };
+        let speaker = world.speak(0, peer, &["192.0.2.200/32"]);
+        // The other node expects nobody, and its port is closed.
+        world.start(
+            64_512,
+            4_200_000_001,
+            &format!("passive off; connect delay time 1; connect retry time 1; {signed}"),
+        );
+        world.wait("show route", "the route is there", |said| said.contains("192.0.2.200/32"));
+        assert_eq!(speaker.phase(), Phase::Established);
+        // It begins anew when the router does.
+        world.asked("restart node0");
+        world.wait("show protocols node0", "the session is new", |said| said.contains("Established"));
+        world.wait("show route", "the route is there", |said| said.contains("192.0.2.200/32"));
+    }
 }

@@ -1,13 +1,15 @@
 //! Load-balancer addresses on the wire: this node answers ARP and neighbour discovery for those that it holds.
 //!
 //! Which it may hold is decided by its [`Seat`](loadbalancer::seat) among those that announce; here are the seat's hands
-//! and eyes. In reading order: [`admission`] (may this node at all), [`records`] and `writes` (the leases that all watch),
-//! `voices` (the interfaces), `routers` (those that are told by BGP), `report` (what is said of it).
+//! and eyes. In reading order: [`admission`] (may this node at all; `passwords` of its sessions), [`records`] and `writes` (the leases that all watch),
+//! `voices` (the interfaces), `handover` (connections that another node knows), `routers` (those that are told by BGP), `report` (what is said of it).
 //!
 //! The order of things in the loop is what the seat relies on: what is no longer held is given up before anything is
 //! written, and the fence is set before anything new is announced.
 
 pub mod admission;
+mod handover;
+mod passwords;
 pub mod records;
 mod report;
 mod routers;
@@ -26,18 +28,18 @@ use loadbalancer::election::{Claim, winner};
 use loadbalancer::fence::{Fence, Moment};
 use loadbalancer::report::Report;
 use loadbalancer::seat::{Outcome, Seat, Write};
+use loadbalancer::settings::LEASE;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use admission::Admission;
+use handover::Handover;
 use routers::Routers;
 use voices::Voices;
 use writes::Writer;
 
-/// How long a renewal lasts. What a node that dies without a word held is taken over so much later, and a little.
-pub const LEASE: Duration = Duration::from_millis(700);
 /// How often interfaces are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long may be waited when nothing is due.
@@ -47,11 +49,12 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub async fn keep(client: Client, own: String, addresses: watch::Receiver<Addresses>, stop: CancellationToken) {
     let (tell_admission, admission) = watch::channel(Admission::default());
     let (tell_report, reports) = watch::channel(Report::default());
-    let writer = Writer { client: client.clone(), own: own.clone(), lasts: LEASE };
+    let writer = Writer { client: client.clone(), own: own.clone(), addresses: Vec::new(), lasts: LEASE };
     let fence = Arc::new(Fence::default());
     let speaker = Speaker {
         seat: Seat::new(own.clone(), LEASE),
         voices: Voices::new(Arc::clone(&fence)),
+        handover: Handover::default(),
         routers: Routers::default(),
         fence,
         writer: writer.clone(),
@@ -67,6 +70,20 @@ pub async fn keep(client: Client, own: String, addresses: watch::Receiver<Addres
     );
 }
 
+/// Tells when an interface of this machine changes: a cable is pulled, or put in.
+fn links() -> futures::stream::BoxStream<'static, ()> {
+    match rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link]) {
+        Ok((connection, _, messages)) => {
+            tokio::spawn(connection);
+            messages.map(drop).chain(futures::stream::pending()).boxed()
+        }
+        Err(error) => {
+            tracing::warn!(%error, "changes of interfaces are noticed only every {LOOK_EVERY:?}");
+            futures::stream::pending().boxed()
+        }
+    }
+}
+
 /// A write that has been made, or not: what, when it was sent, what became of it.
 type Made = (Write, Moment, Outcome);
 
@@ -74,6 +91,7 @@ struct Speaker {
     own: String,
     seat: Seat,
     voices: Voices,
+    handover: Handover,
     routers: Routers,
     fence: Arc<Fence>,
     writer: Writer,
@@ -93,6 +111,7 @@ impl Speaker {
     ) {
         let mut records = std::pin::pin!(records::watch(client));
         let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut links = links();
         let mut balanced: Vec<Claim> = addresses.borrow_and_update().clone();
         self.seat.admit(false);
         self.seat.balance(balanced.clone());
@@ -124,6 +143,10 @@ impl Speaker {
                     let now = admission.borrow().clone();
                     self.look(&now);
                 }
+                _ = links.next() => {
+                    let now = admission.borrow().clone();
+                    self.look(&now);
+                }
                 () = self.voices.news() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -137,11 +160,16 @@ impl Speaker {
             Some(until) => self.fence.set(until),
             None => self.fence.close(),
         }
-        self.voices.set(self.seat.held());
         let now = Moment::now();
+        // Before clients are told to send here.
+        self.handover.set(&self.seat, now);
+        self.voices.set(self.seat.held());
         for write in self.seat.writes(now) {
             // What the seat gives up together with a write is given up before it.
             self.voices.set(self.seat.held());
+            if let Write::Join { lease, .. } = &write {
+                self.writer.lasts = *lease;
+            }
             let writer = self.writer.clone();
             self.under_way.spawn(async move {
                 let outcome = writer.perform(&write).await;
@@ -164,6 +192,8 @@ impl Speaker {
     }
 
     fn look(&mut self, admission: &Admission) {
+        self.writer.addresses.clone_from(&admission.addresses);
+        self.seat.lease(admission.lease);
         self.voices.look(admission);
         self.seat.admit(admission.admitted && self.voices.is_heard());
     }
@@ -212,8 +242,8 @@ impl Speaker {
         self.fence.close();
         self.routers.end().await;
         self.under_way.shutdown().await;
-        if let Some(epoch) = self.seat.epoch() {
-            self.writer.perform(&Write::Leave { epoch: epoch.to_owned() }).await;
+        for write in self.seat.farewell() {
+            self.writer.perform(&write).await;
         }
     }
 }

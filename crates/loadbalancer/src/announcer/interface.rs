@@ -32,6 +32,12 @@ impl Interface {
             .ok_or_else(|| AnnounceError::NoInterface(name.to_owned()))
     }
 
+    /// Whether packets can leave by it: it is up, and there is a carrier (`IFF_RUNNING`).
+    pub fn is_running(&self) -> bool {
+        let Ok(mut all) = nix::ifaddrs::getifaddrs() else { return true };
+        all.any(|one| one.interface_name == self.name && one.flags.contains(nix::net::if_::InterfaceFlags::IFF_RUNNING))
+    }
+
     /// The interface with an address in the calling thread's network namespace.
     pub fn by_address(address: IpAddr) -> Result<Interface, AnnounceError> {
         let mut all = nix::ifaddrs::getifaddrs().map_err(|error| AnnounceError::Interfaces(error.into()))?;

@@ -39,18 +39,28 @@ pub(super) async fn connect(
     if let Some(from) = from {
         socket.bind(SocketAddr::new(from, 0))?;
     }
-    let hops = libc::c_int::from(hops);
-    match to {
-        SocketAddr::V4(_) => option(&socket, libc::IPPROTO_IP, libc::IP_TTL, &hops)?,
-        SocketAddr::V6(_) => option(&socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &hops)?,
-    }
+    set_hops(&socket, to, hops)?;
     if let Some(password) = password {
-        option(&socket, libc::IPPROTO_TCP, TCP_MD5SIG, &signature(to, password)?)?;
+        sign(&socket, to, password)?;
     }
     let connected = tokio::time::timeout(PATIENCE, socket.connect(to)).await;
     let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// How many hops what is sent goes.
+pub(super) fn set_hops(socket: &impl AsRawFd, to: SocketAddr, hops: u8) -> io::Result<()> {
+    let hops = libc::c_int::from(hops);
+    match to {
+        SocketAddr::V4(_) => option(socket, libc::IPPROTO_IP, libc::IP_TTL, &hops),
+        SocketAddr::V6(_) => option(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &hops),
+    }
+}
+
+/// Signs what goes to an address, and wants what comes from there signed; an empty password takes that back.
+pub(super) fn sign(socket: &impl AsRawFd, to: SocketAddr, password: &str) -> io::Result<()> {
+    option(socket, libc::IPPROTO_TCP, TCP_MD5SIG, &signature(to, password)?)
 }
 
 fn signature(to: SocketAddr, password: &str) -> io::Result<Md5Signature> {
@@ -79,7 +89,7 @@ fn signature(to: SocketAddr, password: &str) -> io::Result<Md5Signature> {
     Ok(signature)
 }
 
-fn option<T>(socket: &TcpSocket, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+fn option<T>(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     let len = mem::size_of::<T>() as libc::socklen_t;
     // SAFETY: the pointer is to a live value of the length given, and the kernel only reads it.
     let failed = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const *value).cast(), len) } != 0;

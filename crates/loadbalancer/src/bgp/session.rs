@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::message::{self, Attributes, Family, HEADER, Malformed, Message, Notification, Open};
 use super::{Peer, Phase};
+use crate::bfd::Watch;
 
 /// How long the other may take for its first words.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,6 +50,9 @@ pub enum SessionError {
     /// The other said something at the wrong time.
     #[error("the router said {0} at the wrong time")]
     OutOfTurn(&'static str),
+    /// BFD says that the other is gone.
+    #[error("BFD has lost the router")]
+    Lost,
     /// This side was told to end it.
     #[error("told to end")]
     Stopped,
@@ -63,6 +67,8 @@ impl SessionError {
             Self::OtherAs { .. } => Some(Notification::new(2, 2)),
             Self::Silent(_) => Some(Notification::new(4, 0)),
             Self::OutOfTurn(_) => Some(Notification::new(5, 0)),
+            // RFC 9384
+            Self::Lost => Some(Notification::new(6, 10)),
             Self::Stopped => Some(Notification::new(6, 2)),
         }
     }
@@ -73,6 +79,7 @@ pub(super) struct Session<'a> {
     pub peer: &'a Peer,
     pub routes: watch::Receiver<BTreeSet<IpNet>>,
     pub phase: &'a watch::Sender<Phase>,
+    pub bfd: &'a mut Option<Watch>,
     pub stop: &'a CancellationToken,
 }
 
@@ -165,6 +172,7 @@ impl Session<'_> {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(()),
+                () = lost(self.bfd) => return Err(SessionError::Lost),
                 _ = alive.tick() => wire.send(&message::keepalive()).await?,
                 () = tokio::time::sleep_until(silent) => return Err(SessionError::Silent(hold)),
                 changed = self.routes.changed() => {
@@ -219,6 +227,14 @@ impl Session<'_> {
         }
         *said = wanted;
         Ok(())
+    }
+}
+
+/// Waits until BFD has lost the router, if there is BFD.
+async fn lost(bfd: &mut Option<Watch>) {
+    match bfd {
+        Some(watch) => watch.lost().await,
+        None => std::future::pending().await,
     }
 }
 

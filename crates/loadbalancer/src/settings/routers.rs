@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::bfd::Timers;
 use crate::bgp::PORT;
 use crate::selector::Selector;
 
@@ -12,6 +13,8 @@ use crate::selector::Selector;
 const HOLD: u16 = 90;
 /// The longest key that the kernel signs with.
 const LONGEST_PASSWORD: usize = 80;
+/// The shortest and longest times of BFD, in milliseconds: a process is not woken much more exactly.
+const BFD_TIMES: std::ops::RangeInclusive<u32> = 10..=60_000;
 
 /// Which routers are told, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,16 +36,22 @@ pub struct Router {
     pub asn: u32,
     /// Without a word for so long, a session is over.
     pub hold: Duration,
+    /// Whether it begins the session.
+    pub passive: bool,
     /// Over how many hops it is reached.
     pub hops: u8,
     /// What signs the session.
     pub password: Option<String>,
+    /// The Secret in `kube-system` that has it, and the key there.
+    pub password_secret: Option<(String, String)>,
     /// For how many seconds it keeps routes when the session breaks.
     pub restart: Option<u16>,
     /// How much the routes are liked, within the own AS.
     pub preference: Option<u32>,
     /// Communities of the routes.
     pub communities: Vec<u32>,
+    /// BFD beside the session.
+    pub bfd: Option<Timers>,
     /// Which nodes speak to it, by their labels.
     pub node_selector: Option<Selector>,
 }
@@ -69,14 +78,39 @@ struct WirePeer {
     port: u16,
     #[serde(default = "hold")]
     hold_time: u16,
+    #[serde(default)]
+    passive: bool,
     #[serde(default = "one")]
     hops: u8,
     password: Option<String>,
+    password_secret: Option<WireSecret>,
     graceful_restart: Option<u16>,
     local_preference: Option<u32>,
     #[serde(default)]
     communities: Vec<String>,
+    bfd: Option<WireBfd>,
     node_selector: Option<Selector>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireSecret {
+    pub name: String,
+    pub key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct WireBfd {
+    transmit_milliseconds: u32,
+    receive_milliseconds: u32,
+    multiplier: u8,
+}
+
+impl Default for WireBfd {
+    fn default() -> Self {
+        Self { transmit_milliseconds: 100, receive_milliseconds: 100, multiplier: 3 }
+    }
 }
 
 fn all_of_v4() -> u8 {
@@ -134,9 +168,29 @@ impl WirePeer {
         if self.password.as_ref().is_some_and(|password| password.is_empty() || password.len() > LONGEST_PASSWORD) {
             wrong(format!("password has 1 to {LONGEST_PASSWORD} bytes"));
         }
+        if self.password.is_some() && self.password_secret.is_some() {
+            wrong("password and passwordSecret say the same: give one".to_owned());
+        }
+        if self.passive && self.port != PORT {
+            wrong(format!("port is that of a router that is spoken to; one that begins comes to {PORT} (passive)"));
+        }
         if self.graceful_restart.is_some_and(|seconds| seconds > 4095) {
             wrong("gracefulRestart is at most 4095 seconds".to_owned());
         }
+        let times = self.bfd.iter().flat_map(|bfd| [bfd.transmit_milliseconds, bfd.receive_milliseconds]);
+        if times.into_iter().any(|time| !BFD_TIMES.contains(&time)) {
+            let (from, to) = (BFD_TIMES.start(), BFD_TIMES.end());
+            wrong(format!("bfd: transmitMilliseconds and receiveMilliseconds are at least {from} and at most {to}"));
+        }
+        if self.bfd.as_ref().is_some_and(|bfd| bfd.multiplier == 0) {
+            wrong("bfd: multiplier is at least 1".to_owned());
+        }
+        let time = |milliseconds: u32| Duration::from_millis(milliseconds.into());
+        let bfd = self.bfd.as_ref().map(|bfd| Timers {
+            transmit: time(bfd.transmit_milliseconds),
+            receive: time(bfd.receive_milliseconds),
+            multiplier: bfd.multiplier,
+        });
         let mut communities = Vec::new();
         for text in &self.communities {
             match community(text) {
@@ -149,11 +203,17 @@ impl WirePeer {
             address: SocketAddr::new(self.address, self.port),
             asn: self.asn,
             hold: Duration::from_secs(self.hold_time.into()),
+            passive: self.passive,
             hops: self.hops,
             password: self.password,
+            password_secret: self.password_secret.map(|secret| {
+                let key = secret.key.unwrap_or_else(|| "password".to_owned());
+                (secret.name, key)
+            }),
             restart: self.graceful_restart,
             preference: self.local_preference,
             communities,
+            bfd,
             node_selector: self.node_selector,
         }
     }

@@ -1,6 +1,8 @@
 //! Whether a node may announce at all, and on which of its interfaces: by its own object and by the settings.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -8,10 +10,12 @@ use kube::runtime::watcher;
 use kube::{Api, Client};
 use loadbalancer::bgp::Peer;
 use loadbalancer::selector::Labels;
-use loadbalancer::settings::{Announce, Bgp, Settings};
+use loadbalancer::settings::{Announce, Bgp, LEASE, Router, Settings};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::passwords::{self, Passwords};
 use crate::follow::{Change, follow};
 use crate::health::TO_BE_DELETED;
 use crate::views;
@@ -22,12 +26,14 @@ const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers"
 const SETTINGS: (&str, &str, &str) = ("kube-system", "portolan-load-balancer", "config");
 
 /// What is known of a node as one that may announce.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
     /// Whether it may.
     pub admitted: bool,
     /// On these interfaces, of those that it has; none: on that of its own address.
     pub interfaces: Vec<String>,
+    /// How long a renewal of its lease lasts.
+    pub lease: Duration,
     /// Its own addresses, as its object says.
     pub addresses: Vec<IpAddr>,
     /// The routers that it speaks to.
@@ -36,17 +42,28 @@ pub struct Admission {
     pub aggregation: (u8, u8),
 }
 
+impl Default for Admission {
+    fn default() -> Self {
+        let (interfaces, addresses, peers) = (Vec::new(), Vec::new(), Vec::new());
+        Self { admitted: false, interfaces, lease: LEASE, addresses, peers, aggregation: (32, 128) }
+    }
+}
+
 /// Follows the node's object and the settings, and tells what follows from them, until told to stop. Until both are
 /// known the node is not admitted.
 pub async fn keep(client: Client, own: String, tell: watch::Sender<Admission>, stop: CancellationToken) {
     let (namespace, map, _) = SETTINGS;
     let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
     let nodes = follow(Api::<views::Node>::all(client.clone()), named(&own));
-    let maps = follow(Api::<ConfigMap>::namespaced(client, namespace), named(map));
+    let maps = follow(Api::<ConfigMap>::namespaced(client.clone(), namespace), named(map));
     let (mut nodes, mut maps) = (std::pin::pin!(nodes), std::pin::pin!(maps));
     let mut node: Option<views::Node> = None;
     // The settings that hold, once it is known whether there are any.
     let (mut chosen, mut known) = (Chosen::default(), false);
+    let (want, wanted) = watch::channel(BTreeSet::new());
+    let (tell_passwords, mut passwords) = watch::channel(Passwords::new());
+    let kept = tokio::spawn(passwords::keep(client, wanted, tell_passwords, stop.clone()));
+    let _ends_with_this = AbortOnDropHandle::new(kept);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -68,8 +85,16 @@ pub async fn keep(client: Client, own: String, tell: watch::Sender<Admission>, s
                 Some(Change::Synced) => known = true,
                 Some(_) => {}
             },
+            changed = passwords.changed() => if changed.is_err() { return },
         }
-        let now = node.as_ref().filter(|_| known).map(|node| admission(node, &chosen)).unwrap_or_default();
+        want.send_if_modified(|held| {
+            let now = places(&chosen);
+            let changed = *held != now;
+            *held = now;
+            changed
+        });
+        let read = passwords.borrow().clone();
+        let now = node.as_ref().filter(|_| known).map(|node| admission(node, &chosen, &read)).unwrap_or_default();
         tell.send_if_modified(|held| {
             let changed = *held != now;
             *held = now;
@@ -87,7 +112,12 @@ fn announce(map: &ConfigMap) -> Result<Chosen, String> {
     Settings::parse(text).map(|settings| (settings.announce, settings.bgp)).map_err(|error| error.to_string())
 }
 
-fn admission(node: &views::Node, (chosen, bgp): &Chosen) -> Admission {
+/// Where the passwords are that are needed.
+fn places((_, bgp): &Chosen) -> BTreeSet<passwords::Place> {
+    bgp.iter().flat_map(|bgp| &bgp.peers).filter_map(|peer| peer.password_secret.clone()).collect()
+}
+
+fn admission(node: &views::Node, (chosen, bgp): &Chosen, passwords: &Passwords) -> Admission {
     let nothing = Labels::new();
     let labels = node.metadata.labels.as_ref().unwrap_or(&nothing);
     let leaves = node.metadata.deletion_timestamp.is_some()
@@ -101,14 +131,16 @@ fn admission(node: &views::Node, (chosen, bgp): &Chosen) -> Admission {
     Admission {
         admitted,
         interfaces: chosen.interfaces.clone(),
-        peers: routers.map(|bgp| peers(bgp, labels, &addresses)).unwrap_or_default(),
+        lease: chosen.lease,
+        peers: routers.map(|bgp| peers(bgp, labels, &addresses, passwords)).unwrap_or_default(),
         aggregation: routers.map_or((32, 128), |bgp| bgp.aggregation),
         addresses,
     }
 }
 
-/// The routers that a node with these labels and addresses speaks to. It is identified by its IPv4 address.
-fn peers(bgp: &Bgp, labels: &Labels, addresses: &[IpAddr]) -> Vec<Peer> {
+/// The routers that a node with these labels and addresses speaks to. It is identified by its IPv4 address. One whose
+/// password is not known yet is not spoken to.
+fn peers(bgp: &Bgp, labels: &Labels, addresses: &[IpAddr], passwords: &Passwords) -> Vec<Peer> {
     let own =
         addresses.iter().find_map(|address| if let IpAddr::V4(address) = address { Some(*address) } else { None });
     let Some(router) = own else {
@@ -118,7 +150,11 @@ fn peers(bgp: &Bgp, labels: &Labels, addresses: &[IpAddr]) -> Vec<Peer> {
     let selected = |selector: &Option<loadbalancer::selector::Selector>| {
         selector.as_ref().is_none_or(|selector| selector.matches(labels))
     };
-    let peer = |found: &loadbalancer::settings::Router| Peer {
+    let password = |found: &Router| match &found.password_secret {
+        Some(place) => passwords.get(place).cloned().map(Some),
+        None => Some(found.password.clone()),
+    };
+    let peer = |(found, password): (&Router, Option<String>)| Peer {
         address: found.address,
         peer_as: found.asn,
         local_as: bgp.asn,
@@ -126,13 +162,16 @@ fn peers(bgp: &Bgp, labels: &Labels, addresses: &[IpAddr]) -> Vec<Peer> {
         source: None,
         other_next_hop: addresses.iter().copied().find(|address| address.is_ipv4() != found.address.is_ipv4()),
         hold: found.hold,
+        passive: found.passive,
         hops: found.hops,
-        password: found.password.clone(),
+        password,
         restart: found.restart,
         preference: found.preference,
         communities: found.communities.clone(),
+        bfd: found.bfd,
     };
-    bgp.peers.iter().filter(|found| selected(&found.node_selector)).map(peer).collect()
+    let chosen = bgp.peers.iter().filter(|found| selected(&found.node_selector));
+    chosen.filter_map(|found| Some((found, password(found)?))).map(peer).collect()
 }
 
 #[cfg(test)]
@@ -164,11 +203,19 @@ mod tests {
                 "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.7"}, {"type": "Hostname", "address": "a"}]},
             });
             let node: views::Node = serde_json::from_value(node).unwrap();
-            let found = admission(&node, chosen);
+            let found = admission(&node, chosen, &Passwords::new());
             assert_eq!(found.admitted, wanted, "{labels} {taints}");
             assert_eq!(found.addresses, ["10.0.0.7".parse::<IpAddr>().unwrap()]);
             assert_eq!(found.interfaces, chosen.0.interfaces);
             assert_eq!(found.peers.len(), usize::from(wanted && chosen.1.is_some()));
         }
+        // A router whose password is not known yet is not spoken to without it.
+        let secret =
+            settings("{bgp: {as: 64512, peers: [{address: 192.0.2.1, as: 64500, passwordSecret: {name: a}}]}}");
+        let node = json!({"metadata": {"name": "a"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.7"}]}});
+        let node: views::Node = serde_json::from_value(node).unwrap();
+        assert!(admission(&node, &secret, &Passwords::new()).peers.is_empty());
+        let known = Passwords::from([(("a".to_owned(), "password".to_owned()), "portolan".to_owned())]);
+        assert_eq!(admission(&node, &secret, &known).peers[0].password.as_deref(), Some("portolan"));
     }
 }

@@ -17,6 +17,8 @@ use crate::follow::events;
 
 /// The annotation of a life: how long a renewal lasts, in milliseconds.
 pub const LASTS: &str = "portolan.dev/lb-lease-milliseconds";
+/// The annotation of a life: the node's own addresses, with spaces between.
+pub const NODE_ADDRESSES: &str = "portolan.dev/lb-node-addresses";
 /// The annotation of claims: the addresses, with spaces between.
 pub const ADDRESSES: &str = "portolan.dev/lb-addresses";
 /// The annotation of claims: which write this is.
@@ -33,10 +35,11 @@ pub fn read(lease: &Lease) -> Option<Record> {
         LIFE => {
             let epoch = annotation(EPOCH).filter(|epoch| !epoch.is_empty()).cloned();
             let lasts = annotation(LASTS).and_then(|text| text.parse().ok()).map(Duration::from_millis)?;
-            Some(Record::Life(Life { node, epoch, lease: lasts, version }))
+            let addresses = annotation(NODE_ADDRESSES).map(|text| addresses(text)).unwrap_or_default();
+            Some(Record::Life(Life { node, epoch, lease: lasts, addresses, version }))
         }
         CLAIMS => {
-            let addresses = annotation(ADDRESSES)?.split_whitespace().filter_map(|text| text.parse().ok()).collect();
+            let addresses = addresses(annotation(ADDRESSES)?);
             let sequence = annotation(SEQUENCE)?.parse().ok()?;
             Some(Record::Claims(Claims { node, epoch: annotation(EPOCH)?.clone(), sequence, addresses, version }))
         }
@@ -44,18 +47,29 @@ pub fn read(lease: &Lease) -> Option<Record> {
     }
 }
 
-/// The annotations of a life.
-pub fn life(epoch: &str, lasts: Duration) -> BTreeMap<String, String> {
-    BTreeMap::from([(EPOCH.to_owned(), epoch.to_owned()), (LASTS.to_owned(), lasts.as_millis().to_string())])
+fn addresses<C: FromIterator<IpAddr>>(text: &str) -> C {
+    text.split_whitespace().filter_map(|text| text.parse().ok()).collect()
+}
+
+fn text<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> String {
+    addresses.into_iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The annotations of a life; `at` are the node's own addresses.
+pub fn life(epoch: &str, lasts: Duration, at: &[IpAddr]) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (EPOCH.to_owned(), epoch.to_owned()),
+        (LASTS.to_owned(), lasts.as_millis().to_string()),
+        (NODE_ADDRESSES.to_owned(), text(at)),
+    ])
 }
 
 /// The annotations of claims.
 pub fn claims(epoch: &str, sequence: u64, addresses: &BTreeSet<IpAddr>) -> BTreeMap<String, String> {
-    let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
     BTreeMap::from([
         (EPOCH.to_owned(), epoch.to_owned()),
         (SEQUENCE.to_owned(), sequence.to_string()),
-        (ADDRESSES.to_owned(), addresses.join(" ")),
+        (ADDRESSES.to_owned(), text(addresses)),
     ])
 }
 

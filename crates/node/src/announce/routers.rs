@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use loadbalancer::bgp::{Peer, Phase, Speaker};
+use loadbalancer::bfd::Hub;
+use loadbalancer::bgp::door::Door;
+use loadbalancer::bgp::{Peer, Phase, Shared, Speaker};
 
 use super::admission::Admission;
 
@@ -12,6 +14,8 @@ use super::admission::Admission;
 #[derive(Default)]
 pub(super) struct Routers {
     speakers: Vec<(Peer, Speaker)>,
+    /// What of it one of them wants is there.
+    shared: Shared,
     addresses: BTreeSet<IpAddr>,
     aggregation: (u8, u8),
 }
@@ -19,11 +23,12 @@ pub(super) struct Routers {
 impl Routers {
     /// Speaks to exactly these.
     pub(super) fn set(&mut self, chosen: &Admission) {
+        self.listen(chosen);
         let mut old = std::mem::take(&mut self.speakers);
         for peer in &chosen.peers {
             match old.iter().position(|(held, _)| held == peer) {
                 Some(at) => self.speakers.push(old.swap_remove(at)),
-                None => self.speakers.push((peer.clone(), Speaker::start(peer.clone()))),
+                None => self.speakers.push((peer.clone(), Speaker::start(peer.clone(), &self.shared))),
             }
         }
         for (_, speaker) in old {
@@ -32,6 +37,26 @@ impl Routers {
         }
         self.aggregation = chosen.aggregation;
         self.tell();
+    }
+
+    /// Opens what sessions share, as far as there are such; closes it with the last one.
+    fn listen(&mut self, chosen: &Admission) {
+        if chosen.peers.iter().all(|peer| peer.bfd.is_none()) {
+            self.shared.bfd = None;
+        } else if self.shared.bfd.is_none() {
+            match Hub::start() {
+                Ok(hub) => self.shared.bfd = Some(hub),
+                Err(error) => tracing::warn!(%error, "no BFD: routers miss this node after the hold time alone"),
+            }
+        }
+        if !chosen.peers.iter().any(|peer| peer.passive) {
+            self.shared.door = None;
+        } else if self.shared.door.is_none() {
+            match Door::open() {
+                Ok(door) => self.shared.door = Some(door),
+                Err(error) => tracing::warn!(%error, "routers cannot begin BGP sessions with this node"),
+            }
+        }
     }
 
     /// Tells all of exactly these addresses.
@@ -61,7 +86,11 @@ impl Routers {
             Phase::Idle(None) => "Idle".to_owned(),
             phase => format!("{phase:?}"),
         };
-        self.speakers.iter().map(|(peer, speaker)| (peer.address.to_string(), shown(speaker.phase()))).collect()
+        let session = |speaker: &Speaker| match speaker.bfd() {
+            Some(bfd) => format!("{}; BFD {bfd:?}", shown(speaker.phase())),
+            None => shown(speaker.phase()),
+        };
+        self.speakers.iter().map(|(peer, speaker)| (peer.address.to_string(), session(speaker))).collect()
     }
 
     /// The addresses of which a router was told that listens.

@@ -114,7 +114,18 @@ impl Voices {
     }
 }
 
+/// Those that clients can be reached by: a node whose cable is out leaves its addresses to others.
 fn interfaces(chosen: &Admission) -> Result<Vec<Interface>, String> {
+    let mut found = chosen_interfaces(chosen)?;
+    let names: Vec<String> = found.iter().map(|interface| interface.name.clone()).collect();
+    found.retain(Interface::is_running);
+    if found.is_empty() && !names.is_empty() {
+        return Err(format!("no carrier on {}", names.join(", ")));
+    }
+    Ok(found)
+}
+
+fn chosen_interfaces(chosen: &Admission) -> Result<Vec<Interface>, String> {
     if !chosen.interfaces.is_empty() {
         // Not every node has every interface.
         let found: Vec<Interface> = chosen.interfaces.iter().filter_map(|name| Interface::by_name(name).ok()).collect();

@@ -1,6 +1,7 @@
 //! The writes that a node's seat asks for.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -25,6 +26,8 @@ const TRIES: usize = 4;
 pub(super) struct Writer {
     pub client: Client,
     pub own: String,
+    /// The node's own addresses.
+    pub addresses: Vec<IpAddr>,
     /// How long a renewal lasts; one that takes longer is worth nothing.
     pub lasts: Duration,
 }
@@ -51,8 +54,8 @@ impl Writer {
 
     async fn make(&self, write: &Write) -> Result<Lease, kube::Error> {
         match write {
-            Write::Join { version, epoch } => {
-                self.put(LIFE, version.as_deref(), records::life(epoch, self.lasts)).await
+            Write::Join { version, epoch, lease } => {
+                self.put(LIFE, version.as_deref(), records::life(epoch, *lease, &self.addresses)).await
             }
             Write::Renew => {
                 let patch = json!({"spec": {"renewTime": now(), "holderIdentity": self.own}});

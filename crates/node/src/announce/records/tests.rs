@@ -19,12 +19,13 @@ fn lease(which: &str, annotations: BTreeMap<String, String>) -> Lease {
 fn what_is_written_is_read() {
     let (node, version) = ("node-1.example".to_owned(), "7".to_owned());
     let lasts = Duration::from_millis(700);
-    let written = lease(LIFE, life("e1", lasts));
+    let at = vec!["10.0.0.2".parse::<IpAddr>().unwrap(), "fd00::2".parse().unwrap()];
+    let written = lease(LIFE, life("e1", lasts, &at));
     let epoch = Some("e1".to_owned());
-    let wanted = Life { node: node.clone(), epoch, lease: lasts, version: version.clone() };
+    let wanted = Life { node: node.clone(), epoch, lease: lasts, addresses: at.clone(), version: version.clone() };
     assert_eq!(read(&written), Some(Record::Life(wanted.clone())));
     // An epoch that was ended is empty.
-    assert_eq!(read(&lease(LIFE, life("", lasts))), Some(Record::Life(Life { epoch: None, ..wanted })));
+    assert_eq!(read(&lease(LIFE, life("", lasts, &at))), Some(Record::Life(Life { epoch: None, ..wanted })));
 
     for text in [&["10.0.0.9", "fd00::1"][..], &[]] {
         let addresses: BTreeSet<IpAddr> = text.iter().map(|address| address.parse().unwrap()).collect();
