@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-packages=(bird2 busybox-static conntrack curl dnsutils iproute2 nftables nginx-light procps)
+packages=(bird2 busybox-static conntrack curl dnsutils haproxy iproute2 nftables nginx-light procps)
 if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
   missing=()
   for package in "${packages[@]}"; do

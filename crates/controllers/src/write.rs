@@ -83,6 +83,11 @@ impl Writer {
         Self { client, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
+    /// The client, for what is no change.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// Makes one change.
     pub async fn apply(&self, change: &Change) -> Result<Written, WriteError> {
         Ok(self.ask::<Answer>(request(change)).await?.metadata)

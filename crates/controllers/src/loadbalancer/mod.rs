@@ -2,12 +2,13 @@
 //!
 //! In reading order: [`request`] reads what a Service asks for, [`plan`] decides with the book of addresses, [`claim`]
 //! makes sure of it, [`condition`] is how it is said, [`chosen`] where the pools come from. [`ready`] says whether the
-//! addresses are answered for, and [`follow`] keeps that true.
+//! addresses are answered for, and [`follow`] keeps that true. [`outside`]: load balancers that somebody else drives.
 
 pub mod chosen;
 pub mod claim;
 pub mod condition;
 pub mod follow;
+pub mod outside;
 pub mod plan;
 pub mod ready;
 pub mod request;
@@ -33,6 +34,7 @@ use crate::objects::Meta;
 use crate::queue::{Outcome, Queue, work};
 use crate::write::WriteError;
 use claim::Claimed;
+use outside::run::Providers;
 use plan::Known;
 use request::shown;
 
@@ -49,6 +51,7 @@ struct State {
     /// Services of which it was told that they are not ours.
     left_alone: Mutex<BTreeSet<Key>>,
     queue: Arc<Queue<Key>>,
+    outside: Arc<Providers>,
 }
 
 struct Books {
@@ -61,7 +64,8 @@ struct Books {
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     let books = Mutex::new(Books { settings: None, book: Book::new(Vec::new()) });
     let (waiting, left_alone, queue) = (Mutex::default(), Mutex::default(), Arc::default());
-    let state = Arc::new(State { context: context.clone(), books, waiting, left_alone, queue });
+    let outside = Arc::new(Providers::new(context.writer.client()));
+    let state = Arc::new(State { context: context.clone(), books, waiting, left_alone, queue, outside });
     let told = state.clone();
     context.caches.services.on_change(move |delta| told.service(delta));
     let told = state.clone();
@@ -83,10 +87,18 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             told.try_again();
         }
     });
+    let told = state.clone();
+    context.caches.nodes.on_change(move |delta| {
+        if outside::run::concerns(delta.old, delta.new) {
+            told.outside.nodes_changed(&told.context.caches.services.all());
+        }
+    });
     Box::pin(async move {
         state.begin();
         let (queue, stop) = (state.queue.clone(), state.context.stop.clone());
-        work("loadbalancer", queue, WORKERS, stop, move |key| sync(state.clone(), key)).await;
+        let outside = state.outside.clone().run(state.context.clone());
+        let own = work("loadbalancer", queue, WORKERS, stop, move |key| sync(state.clone(), key));
+        tokio::join!(outside, own);
     })
 }
 
@@ -117,6 +129,7 @@ impl State {
             books.settings = chosen::without_config_map(config);
         }
         let settings = books.settings.clone();
+        self.outside.choose(settings.clone());
         let pools = settings.as_ref().map(|settings| settings.pools.clone()).unwrap_or_default();
         books.book = known(pools, &caches.services.all(), |service| plan::is_ours(service, settings.as_ref()));
         for claim in caches.ip_addresses.all() {
@@ -157,6 +170,7 @@ impl State {
         if books.settings != settings {
             tracing::info!(?settings, "load balancers: other settings");
             books.book.set_pools(settings.as_ref().map(|settings| settings.pools.clone()).unwrap_or_default());
+            self.outside.choose(settings.clone());
             books.settings = settings;
             drop(books);
             self.left_alone.lock().clear();
@@ -251,6 +265,9 @@ async fn sync(state: Arc<State>, key: Key) -> Result<Outcome, WriteError> {
         state.left_alone.lock().remove(&key);
         return forget(&state, &key).await;
     };
+    if state.outside.takes(&service) {
+        return Ok(Outcome::Done);
+    }
     if let Some(wait) = state.perhaps_others(&service) {
         return Ok(Outcome::After(wait));
     }

@@ -39,6 +39,8 @@ pub struct NodeStatus {
     pub allocatable: Resources,
     /// Its conditions.
     pub conditions: Vec<NodeCondition>,
+    /// Its addresses of the type InternalIP.
+    pub internal_addresses: Vec<String>,
 }
 
 /// A condition of a Node.
@@ -145,12 +147,18 @@ struct WireStatus {
     allocatable: Option<BTreeMap<String, Quantity>>,
     capacity: Option<BTreeMap<String, Quantity>>,
     conditions: Option<Vec<NodeCondition>>,
+    addresses: Option<Vec<v1::NodeAddress>>,
 }
 
 impl From<WireStatus> for NodeStatus {
     fn from(wire: WireStatus) -> Self {
         // A node that says only its capacity may be used up wholly (pkg/apis/core/v1: allocatable defaults to capacity).
         let allocatable = wire.allocatable.or(wire.capacity).unwrap_or_default();
-        Self { allocatable: Resources::of(&allocatable), conditions: wire.conditions.unwrap_or_default() }
+        let internal = wire.addresses.into_iter().flatten().filter(|address| address.type_ == "InternalIP");
+        Self {
+            allocatable: Resources::of(&allocatable),
+            conditions: wire.conditions.unwrap_or_default(),
+            internal_addresses: internal.map(|address| address.address).collect(),
+        }
     }
 }
