@@ -211,15 +211,15 @@ impl Cluster {
     }
 
     /// Starts to make one slice of three endpoints; to be awaited by [`Cluster::wait`].
-    pub fn make_slice(&self, name: Name, first: u32) -> tokio::task::JoinHandle<Result<String, kube::Error>> {
+    pub fn make_slice(&self, name: Name, first: u32) -> tokio::task::JoinHandle<Result<Instant, kube::Error>> {
         let request = request("POST", SLICES, Some(&name.slice(0, first, 3)));
         let client = self.client.clone();
-        self.runtime.spawn(async move { client.request_text(request).await })
+        self.runtime.spawn(async move { client.request_text(request).await.map(|_| Instant::now()) })
     }
 
-    /// Waits for what [`Cluster::make_slice`] began.
-    pub fn wait(&self, task: tokio::task::JoinHandle<Result<String, kube::Error>>) {
-        self.runtime.block_on(task).expect("the task lives").expect("a slice is made");
+    /// Waits for what [`Cluster::make_slice`] began: when the API server had answered.
+    pub fn wait(&self, task: tokio::task::JoinHandle<Result<Instant, kube::Error>>) -> Instant {
+        self.runtime.block_on(task).expect("the task lives").expect("a slice is made")
     }
 
     /// Removes Services with their slices.

@@ -1,8 +1,9 @@
 //! What is measured of one peer, on a fresh node.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use testbed::Namespace;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,10 @@ const LARGE: (u32, u32) = (100, 100);
 const LARGE_FIRST: u32 = 1_000_000;
 /// Endpoints of probes are counted from here.
 const PROBE_FIRST: u32 = 2_000_000;
+/// The longest that slices are made one after another: kube-proxy takes seconds for each.
+const SAMPLING: Duration = Duration::from_secs(75);
+/// Of so many of the slowest connections it is said when they were.
+const SLOWEST: usize = 3;
 
 /// A peer on its node, and what is known of it so far.
 pub struct Measured<'a> {
@@ -110,7 +115,10 @@ impl<'a> Measured<'a> {
     /// From sending a slice to the first connection, one after another.
     pub fn latency(&mut self, samples: usize) {
         let mut times = self.samples(samples);
+        let mut written = written(&times);
         self.put_times([Row::Latency50, Row::Latency99, Row::LatencyMax], &mut times);
+        self.put(Row::Written50, Figure::Value(percentile(&mut written, 50.0)));
+        self.put(Row::Written99, Figure::Value(percentile(&mut written, 99.0)));
     }
 
     /// The same while many slices change.
@@ -130,7 +138,9 @@ impl<'a> Measured<'a> {
         stop.cancel();
         let changed = self.cluster.churned(task);
         println!("  {:.0} slices a second changed", changed as f64 / elapsed);
+        let mut written = written(&times);
         self.put_times([Row::Churn50, Row::Churn99, Row::ChurnMax], &mut times);
+        self.put(Row::ChurnWritten99, Figure::Value(percentile(&mut written, 99.0)));
         self.put(Row::ChurnCpu, Figure::Value(used.as_secs_f64() / elapsed * 100.0));
         self.settle();
     }
@@ -161,7 +171,7 @@ impl<'a> Measured<'a> {
 
         self.stop();
         let name = Name::Probe(self.next_probe());
-        self.cluster.wait(self.cluster.make_slice(name, PROBE_FIRST));
+        _ = self.cluster.wait(self.cluster.make_slice(name, PROBE_FIRST));
         self.start();
         let (started, cap) = (self.process().started, self.cap);
         let seen = self.client(|| probe::first_connection(name.vip(), started, cap));
@@ -218,25 +228,36 @@ impl<'a> Measured<'a> {
     }
 
     /// Makes slices one after another, as long as the part may take; each time until the first connection.
-    fn samples(&mut self, samples: usize) -> Vec<Option<f64>> {
+    fn samples(&mut self, samples: usize) -> Vec<Sample> {
         self.more_probes(samples);
-        let end = Instant::now() + self.cap;
+        let end = Instant::now() + self.cap.min(SAMPLING);
         let mut times = Vec::with_capacity(samples);
         while times.len() < samples && Instant::now() < end {
             let probe = self.next_probe();
             let (name, cap) = (Name::Probe(probe), self.cap);
-            let started = Instant::now();
+            let (sent, started) = (SystemTime::now(), Instant::now());
             let task = self.cluster.make_slice(name, PROBE_FIRST + 3 * probe);
-            let seen = self.client(|| probe::first_connection(name.vip(), started, cap));
-            self.cluster.wait(task);
-            times.push(seen.map(|time| time.as_secs_f64() * 1e3));
+            let connected = self.client(|| probe::first_connection(name.vip(), started, cap));
+            let written = self.cluster.wait(task) - started;
+            times.push(Sample { sent, written, connected });
         }
         times
     }
 
-    fn put_times(&mut self, rows: [Row; 3], times: &mut [Option<f64>]) {
-        let lost = times.iter().filter(|time| time.is_none()).count();
-        let mut seen: Vec<f64> = times.iter().flatten().copied().collect();
+    fn put_times(&mut self, rows: [Row; 3], times: &mut [Sample]) {
+        times.sort_by_key(|sample| Reverse(sample.connected));
+        for Sample { sent, written, connected } in
+            times.iter().filter(|sample| sample.connected.is_some()).take(SLOWEST)
+        {
+            // The time of day finds it in the peer's log.
+            let day = sent.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() % 86_400.0;
+            println!(
+                "  slow: sent {day:.4} s into the day, written after {written:.1?}, connected after {connected:.1?}"
+            );
+        }
+        let mut seen: Vec<f64> =
+            times.iter().filter_map(|sample| Some(sample.connected?.as_secs_f64() * 1e3)).collect();
+        let lost = times.len() - seen.len();
         println!("  {} slices, {lost} of them never answered", times.len());
         for (row, p) in rows.into_iter().zip([50.0, 99.0, 100.0]) {
             self.put(row, Figure::Value(percentile(&mut seen, p)));
@@ -298,6 +319,19 @@ impl<'a> Measured<'a> {
         println!("  {}: {figure}", row.label());
         self.figures.insert(row, figure);
     }
+}
+
+/// A slice that was made while a client waited for it.
+struct Sample {
+    sent: SystemTime,
+    /// Until the API server's answer.
+    written: Duration,
+    /// Until the first connection, if there was one.
+    connected: Option<Duration>,
+}
+
+fn written(samples: &[Sample]) -> Vec<f64> {
+    samples.iter().map(|sample| sample.written.as_secs_f64() * 1e3).collect()
 }
 
 fn milliseconds(time: Duration) -> Figure {
