@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p dataplane --example scale [comments] [uncounted] [sticky] [SERVICES]...`
 //!
-//! `sticky`: Services with affinity and a node port, each of which has chains of its own.
+//! `sticky`: Services with affinity and a node port.
 //! `connects` instead measures what counting costs a connection: many through one Service, with and without in turn.
 
 use std::net::{IpAddr, Ipv4Addr};

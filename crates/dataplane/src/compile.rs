@@ -38,8 +38,10 @@
 //!   traffic-control priority of a connection's first packet; forwarded packets get theirs after prerouting anyway.
 //! - **Everything is decided in nat chains**, rejections too (the kernel can since 5.9). They see the first packet of a
 //!   connection only: packets of established connections, of whomever, pass no rule of ours.
-//! - **Affinity** is one dynamic map from client and destination to the *name* of an endpoint, a number made of its
-//!   address and port (`endpoint_id`). A second map says which endpoint has that name now: when it is gone, its
+//! - **Affinity** is one dynamic map from client and Service port to a *number* of an endpoint. Whichever address of the
+//!   port a packet has, the slots behind it hold numbers, and their upper bits are the port's own
+//!   ([`Numbers`](crate::route::Numbers)): so any slot says for which port the client is looked up, and one
+//!   `meta priority` holds port and endpoint. Another map says which endpoint has a number now: when it is gone, its
 //!   clients' entries lead nowhere and a new choice is made.
 //! - **Masquerade keeps off node ports.** The kernel's own choice is any port from 1024 on, node ports too: then answers
 //!   that come late, when the connection is forgotten, are new connections to somebody's Service (kubernetes#139276).
@@ -66,8 +68,8 @@ mod lengths;
 mod map;
 mod program;
 
-pub use class::{Action, Class, Pick};
-pub(crate) use elements::{Ids, id_key, slot_key};
+pub use class::{Action, Class, Pick, Stay};
+pub(crate) use elements::{endpoint_hash, number_key, slot_key};
 pub(crate) use fields::{destination_of, endpoint_of};
 pub use key::Key;
 pub use lengths::Lengths;

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use nft::{Batch, Element};
 
@@ -25,6 +26,7 @@ mod changes;
 mod claims;
 mod classes;
 mod held;
+mod numbers;
 mod views;
 
 use accepted::Accepted;
@@ -33,6 +35,7 @@ pub(crate) use changes::Leftovers;
 use claims::Claims;
 use classes::Classes;
 use held::Held;
+use numbers::{Blocks, Dump};
 use views::{View, views};
 
 /// What the kernel holds for one family, and how it comes to hold something else.
@@ -40,6 +43,7 @@ use views::{View, views};
 pub struct Planner {
     compiler: Compiler,
     classes: Classes,
+    blocks: Blocks,
     claims: Claims,
     services: HashMap<ServiceId, Box<ServiceRoutes>>,
     cluster_ips: Counted,
@@ -91,6 +95,7 @@ impl Planner {
         Planner {
             compiler: Compiler::new(config, family),
             classes: Classes::default(),
+            blocks: Blocks::default(),
             claims: Claims::default(),
             services: HashMap::new(),
             cluster_ips: Counted::default(),
@@ -117,6 +122,7 @@ impl Planner {
 
         let held = Held::new(&self.compiler, held);
         self.classes.remember(held.class_numbers());
+        self.blocks = Blocks::begin(held.blocks());
         let mut changes = Changes::reconcile(held, leftovers);
         self.program_node(model, &mut changes);
         let mut flows = self.program_services(model, model.all(), &mut changes);
@@ -226,6 +232,8 @@ impl Planner {
             self.claims.keep_own(id, &mut routes);
             let old = self.services.remove(&id).unwrap_or_default();
             arrange::arrange(&mut routes, &old, changes);
+            let dump = changes.held().map(|held| Dump { held, had: self.accepted.before(id) });
+            numbers::number(&mut routes, &old, dump, &mut self.blocks);
             if *old != routes {
                 self.change_service(model, id, (&old, &routes), changes);
                 flows.extend(changed_flows(&old, &routes));
@@ -267,10 +275,10 @@ impl Planner {
             }
         }
         let name = model.entry(id).map(|entry| &entry.name).filter(|_| self.compiler.comments());
-        let comment = |view: &View<'_>| name.map(|name| format!("{name}:{}", view.port).into_boxed_str());
+        let comment = |port: NonZeroU16| name.map(|name| format!("{name}:{port}").into_boxed_str());
         let (old, new) = (views(old), views(new));
         for gone in old.iter().filter(|old| find(&new, &old.destination).is_none()) {
-            changes.comment(comment(gone));
+            changes.comment(comment(gone.port));
             self.change_route(Some(gone), None, changes);
             if self.compiler.counted().is_some() {
                 changes.uncount(self.compiler.counter_elements(&gone.destination));
@@ -279,9 +287,18 @@ impl Planner {
         for wanted in &new {
             let held = find(&old, &wanted.destination);
             if held != Some(wanted) {
-                changes.comment(comment(wanted));
+                changes.comment(comment(wanted.port));
                 self.change_route(held, Some(wanted), changes);
             }
+        }
+        let (old, new) = (views::numbered(&old), views::numbered(&new));
+        for (key, gone) in old.iter().filter(|(key, gone)| new.get(key) != Some(gone)) {
+            changes.comment(comment(gone.port));
+            changes.remove(self.compiler.affinity_endpoint_element(*key, &gone.endpoint));
+        }
+        for (key, wanted) in new.iter().filter(|(key, wanted)| old.get(key) != Some(wanted)) {
+            changes.comment(comment(wanted.port));
+            changes.add(self.compiler.affinity_endpoint_element(*key, &wanted.endpoint));
         }
         changes.comment(None);
     }

@@ -18,6 +18,7 @@ mod departed;
 mod endpoints;
 mod faults;
 mod health;
+mod numbers;
 mod verdict;
 
 pub(crate) use decide::{node_port_ranges, route};
@@ -25,6 +26,7 @@ pub(crate) use departed::has_left;
 pub use endpoints::MOST_ENDPOINTS;
 pub(crate) use faults::faults;
 pub use health::{HealthCheck, families_without_local_endpoints, health_checks, local_endpoints};
+pub use numbers::{Block, Numbers};
 pub use verdict::{Choice, Packet, Table, Verdict};
 
 /// Where connections go.
@@ -175,6 +177,9 @@ pub struct PortRoutes {
     pub serving: Vec<Endpoint>,
     /// One a destination.
     pub routes: Vec<Route>,
+    /// By which numbers the kernel remembers its endpoints, where clients stay with theirs. Given when the kernel is
+    /// told, not by policy.
+    pub numbers: Option<Box<Numbers>>,
 }
 
 impl PortRoutes {
@@ -184,6 +189,12 @@ impl PortRoutes {
             List::Cluster => &self.cluster,
             List::Local => &self.local,
         }
+    }
+
+    /// Whether they answer at the same address and port.
+    pub(crate) fn shares_destination(&self, other: &PortRoutes) -> bool {
+        let mut routes = self.routes.iter();
+        routes.any(|route| other.routes.iter().any(|other| other.destination == route.destination))
     }
 }
 

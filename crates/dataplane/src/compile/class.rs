@@ -49,8 +49,17 @@ pub struct Pick {
     pub(super) list: List,
     /// How many there are; at least one.
     pub(super) count: u32,
-    /// Seconds for which a client stays with its endpoint.
-    pub(super) affinity: Option<u32>,
+    /// Whether a client stays with its endpoint.
+    pub(super) affinity: Option<Stay>,
+}
+
+/// That clients stay with their endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stay {
+    /// For how long after the last connection.
+    pub(super) seconds: u32,
+    /// Whether the numbers by which they are remembered are of a wide block.
+    pub(super) wide: bool,
 }
 
 impl Pick {
@@ -64,6 +73,8 @@ impl Class {
     /// How a route is served, to which sources of these ranges are let in if it is firewalled.
     pub(crate) fn of(route: &Route, port: &PortRoutes, affinity: Option<u32>, sources: &[IpNet]) -> Class {
         let key = Key::of(&route.destination);
+        let stay = |seconds| Some(Stay { seconds, wide: port.numbers.as_ref()?.block().is_wide() });
+        let affinity = affinity.and_then(stay);
         let pick = |list| {
             let count = u32::try_from(port.list(list).len()).unwrap_or(u32::MAX);
             (count > 0).then_some(Pick { key, list, count, affinity })
@@ -126,11 +137,18 @@ impl Pick {
         let (key, name) = name.strip_prefix("node-port-").map_or((Key::Address, name), |rest| (Key::NodePort, rest));
         let (list, name) = name.strip_prefix("local-").map_or((List::Cluster, name), |rest| (List::Local, rest));
         let (count, affinity) = match name.strip_prefix('n')?.split_once("-affinity-") {
-            Some((count, seconds)) => (count, Some(seconds.parse().ok()?)),
+            Some((count, stay)) => (count, Some(Stay::from_name(stay)?)),
             None => (name.strip_prefix('n')?, None),
         };
         let count = count.parse().ok().filter(|count| *count > 0)?;
         Some(Pick { key, list, count, affinity })
+    }
+}
+
+impl Stay {
+    fn from_name(name: &str) -> Option<Stay> {
+        let (seconds, wide) = name.strip_suffix("-wide").map_or((name, false), |seconds| (seconds, true));
+        Some(Stay { seconds: seconds.parse().ok()?, wide })
     }
 }
 
@@ -167,7 +185,7 @@ impl fmt::Display for Pick {
         }
         write!(f, "n{}", self.count)?;
         match self.affinity {
-            Some(seconds) => write!(f, "-affinity-{seconds}"),
+            Some(Stay { seconds, wide }) => write!(f, "-affinity-{seconds}{}", if wide { "-wide" } else { "" }),
             None => Ok(()),
         }
     }

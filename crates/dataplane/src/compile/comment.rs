@@ -14,13 +14,14 @@ impl Map {
             Map::Classes => "how ports are served: a chain for each number",
             Map::Services => "ports of Services: the number of how each is served",
             Map::Endpoints => "who serves a port, numbered from 0; those of this node again from 0x01000000",
-            Map::AffinitySlots => "the same for ports with affinity: the endpoint's id",
-            Map::AffinityEndpoints => "endpoints of ports with affinity, by id",
+            Map::AffinitySlots => "the same for ports with affinity: the endpoint's number",
+            Map::AffinityEndpoints => {
+                "endpoints of ports with affinity, by number; those of this node again from 0x80000000"
+            }
             Map::NodePorts => "node ports: the number of how each is served",
             Map::NodePortEndpoints => "who serves a node port, numbered as endpoints are",
-            Map::NodePortAffinitySlots => "the same for node ports with affinity: the endpoint's id",
-            Map::NodePortAffinityEndpoints => "endpoints of node ports with affinity, by id",
-            Map::Affinity => "clients, with the id of the endpoint at which each stays",
+            Map::NodePortAffinitySlots => "the same for node ports with affinity: the endpoint's number",
+            Map::Affinity => "clients and ports, with the number of the endpoint at which each stays",
             Map::Sources => "who may use load balancers that have source ranges: networks, with their lengths",
             Map::ClusterIps => "cluster IPs of Services",
             Map::ServiceCidrs => "where cluster IPs are",
@@ -69,7 +70,7 @@ impl Pick {
             (Key::NodePort, List::Cluster) => "a node port's",
             (Key::NodePort, List::Local) => "a node port's of this node",
         };
-        let affinity = self.affinity.map(|seconds| format!("; a client stays for {seconds} s")).unwrap_or_default();
+        let affinity = self.affinity.map(|stay| format!("; a client stays for {} s", stay.seconds)).unwrap_or_default();
         format!("one of {} endpoints: {of}{affinity}", self.count).into()
     }
 }

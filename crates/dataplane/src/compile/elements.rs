@@ -1,7 +1,5 @@
 //! The elements that routes and the node become.
 
-use std::collections::{BTreeSet, HashSet};
-
 use ipnet::IpNet;
 use nft::{Element, Value};
 
@@ -23,62 +21,26 @@ pub(super) const fn first_slot(list: List) -> u32 {
     }
 }
 
-/// Ids have this bit clear; the keys of [`List::Local`]'s endpoints have it set. So a client that is remembered with an
-/// endpoint that is not of the list that it may use now finds nothing.
-const LOCAL_ID: u32 = 0x8000_0000;
+/// Numbers have this bit clear; the keys of [`List::Local`]'s endpoints have it set. So a client that is remembered with
+/// an endpoint that is not of the list that it may use now finds nothing.
+const LOCAL_NUMBER: u32 = 0x8000_0000;
 
-/// What an id is changed by (exclusive or) to be looked up for a list.
+/// What a number is changed by (exclusive or) to be looked up for a list.
 pub(super) const fn list_bit(list: List) -> u32 {
     match list {
         List::Cluster => 0,
-        List::Local => LOCAL_ID,
+        List::Local => LOCAL_NUMBER,
     }
 }
 
-/// Names endpoints of one Service port by numbers that depend on nothing but address and port, so that a restart, or a
-/// Service's change, leaves clients with their endpoint.
-#[derive(Debug, Default)]
-pub(crate) struct Ids {
-    /// Sorted by endpoint.
-    ids: Vec<(Endpoint, u32)>,
-}
-
-impl Ids {
-    /// For all endpoints that a port's lists hold. Where two hash to one number (one in four billion pairs does), the
-    /// greater endpoint takes the next free one.
-    pub(crate) fn new<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Ids {
-        let mut all: Vec<Endpoint> = endpoints.copied().collect();
-        all.sort_unstable();
-        all.dedup();
-        let mut taken = HashSet::with_capacity(all.len());
-        let ids = all.into_iter().map(|endpoint| {
-            let mut id = endpoint_id(&endpoint);
-            while !taken.insert(id) {
-                id = (id + 1) & !LOCAL_ID;
-            }
-            (endpoint, id)
-        });
-        Ids { ids: ids.collect() }
-    }
-
-    /// An endpoint's number.
-    pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<u32> {
-        let at = self.ids.binary_search_by_key(endpoint, |(known, _)| *known).ok()?;
-        Some(self.ids[at].1)
-    }
-
-    /// These endpoints, with their numbers; none if there are none.
-    pub(crate) fn of(&self, endpoints: &[Endpoint]) -> BTreeSet<(Endpoint, u32)> {
-        endpoints.iter().filter_map(|endpoint| Some((*endpoint, self.get(endpoint)?))).collect()
-    }
-}
-
-/// FNV-1a over address and port, folded to 31 bits.
-pub(crate) fn endpoint_id(endpoint: &Endpoint) -> u32 {
+/// FNV-1a over address and port: the number that an endpoint has if it is free, so that one that comes back has the one
+/// that it had.
+pub(crate) fn endpoint_hash(endpoint: &Endpoint) -> u32 {
     let value = endpoint_value(endpoint);
     let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     let hash = value.as_slice().iter().fold(0x811c_9dc5, step);
-    (hash ^ (hash >> 31)) & !LOCAL_ID
+    // Blocks have but the lower bits, which must depend on all.
+    hash ^ (hash >> 20) ^ (hash >> 12)
 }
 
 impl Compiler {
@@ -100,28 +62,21 @@ impl Compiler {
         (Map::endpoints(Key::of(destination)), Element::value(key, endpoint_value(endpoint)))
     }
 
-    /// That a slot of a list holds the endpoint with an id.
+    /// That a slot of a list holds the endpoint with a number.
     pub(crate) fn affinity_slot_element(
         &self,
         destination: &Destination,
         list: List,
         slot: usize,
-        id: u32,
+        number: u32,
     ) -> (Map, Element) {
         let key = slot_key(destination, list, slot);
-        (Map::affinity_slots(Key::of(destination)), Element::value(key, Value::new().host_u32(id)))
+        (Map::affinity_slots(Key::of(destination)), Element::value(key, Value::new().host_u32(number)))
     }
 
-    /// That an id is that of an endpoint of a list.
-    pub(crate) fn affinity_endpoint_element(
-        &self,
-        destination: &Destination,
-        list: List,
-        id: u32,
-        endpoint: &Endpoint,
-    ) -> (Map, Element) {
-        let key = id_key(destination, list, id);
-        (Map::affinity_endpoints(Key::of(destination)), Element::value(key, endpoint_value(endpoint)))
+    /// That a number is that of an endpoint of a list.
+    pub(crate) fn affinity_endpoint_element(&self, numbered: (List, u32), endpoint: &Endpoint) -> (Map, Element) {
+        (Map::AffinityEndpoints, Element::value(number_key(numbered), endpoint_value(endpoint)))
     }
 
     /// That a range may use a destination.
@@ -183,9 +138,9 @@ fn loopback_relay(port: std::num::NonZeroU16) -> impl Iterator<Item = (Map, Elem
     [Protocol::Tcp, Protocol::Udp].into_iter().map(move |protocol| (Map::LoopbackRelay, element(protocol)))
 }
 
-/// An id as a key.
-pub(crate) fn id_key(destination: &Destination, list: List, id: u32) -> Value {
-    destination_key(destination).host_u32(id ^ list_bit(list))
+/// A number of a list's endpoint as a key.
+pub(crate) fn number_key((list, number): (List, u32)) -> Value {
+    Value::new().host_u32(number ^ list_bit(list))
 }
 
 /// A slot as a key.

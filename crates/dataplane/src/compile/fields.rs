@@ -34,11 +34,6 @@ impl Compiler {
         self.load(fields, rule)
     }
 
-    /// Loads client and destination from the first register on.
-    pub(super) fn load_client(&self, rule: &mut Vec<Expr>) {
-        self.load(&[self.source(), self.destination(), Field::L4proto, Field::ThDport], rule);
-    }
-
     fn load(&self, fields: &[Field], rule: &mut Vec<Expr>) -> Register {
         rule.extend(Field::concat(Register::R0, fields));
         Register::R0.plus(fields.iter().map(|field| field.words()).sum())

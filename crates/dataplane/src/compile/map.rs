@@ -5,7 +5,6 @@ use nft::{Set, SetFlags, TableId, Type};
 use crate::compile::Config;
 use crate::compile::key::Key;
 use crate::model::Family;
-use crate::route::Destination;
 
 /// One of the sets and maps that all Services share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,19 +15,17 @@ pub enum Map {
     Services,
     /// Address, protocol, port and slot to endpoint.
     Endpoints,
-    /// The same with affinity: to the endpoint's id.
+    /// The same with affinity: to the endpoint's number.
     AffinitySlots,
-    /// Address, protocol, port and id to endpoint.
+    /// Number to endpoint.
     AffinityEndpoints,
     /// Protocol and node port to class number.
     NodePorts,
     /// Protocol, node port and slot to endpoint.
     NodePortEndpoints,
-    /// The same with affinity: to the endpoint's id.
+    /// The same with affinity: to the endpoint's number.
     NodePortAffinitySlots,
-    /// Protocol, node port and id to endpoint.
-    NodePortAffinityEndpoints,
-    /// Client, address, protocol and port to the id of the endpoint with which it stays. Filled by packets.
+    /// Client and first number of a port to the number of the endpoint with which it stays. Filled by packets.
     Affinity,
     /// Who may use a firewalled destination: address, protocol, port, network, length of its prefix.
     Sources,
@@ -56,7 +53,7 @@ pub enum Map {
 
 impl Map {
     /// All, in order.
-    pub const ALL: [Map; 21] = [
+    pub const ALL: [Map; 20] = [
         Map::Classes,
         Map::Services,
         Map::Endpoints,
@@ -65,7 +62,6 @@ impl Map {
         Map::NodePorts,
         Map::NodePortEndpoints,
         Map::NodePortAffinitySlots,
-        Map::NodePortAffinityEndpoints,
         Map::Affinity,
         Map::Sources,
         Map::ClusterIps,
@@ -94,7 +90,6 @@ impl Map {
             Map::NodePorts => "node-ports",
             Map::NodePortEndpoints => "node-port-endpoints",
             Map::NodePortAffinitySlots => "node-port-affinity-slots",
-            Map::NodePortAffinityEndpoints => "node-port-affinity-endpoints",
             Map::Affinity => "affinity",
             Map::Sources => "sources",
             Map::ClusterIps => "cluster-ips",
@@ -129,7 +124,6 @@ impl Map {
                 | Map::NodePorts
                 | Map::NodePortEndpoints
                 | Map::NodePortAffinitySlots
-                | Map::NodePortAffinityEndpoints
                 | Map::Sources
         )
     }
@@ -151,33 +145,19 @@ impl Map {
     }
 
     /// From slots to endpoints.
-    pub(super) const fn endpoints(key: Key) -> Map {
+    pub(crate) const fn endpoints(key: Key) -> Map {
         match key {
             Key::Address => Map::Endpoints,
             Key::NodePort => Map::NodePortEndpoints,
         }
     }
 
-    /// From slots to ids.
-    pub(super) const fn affinity_slots(key: Key) -> Map {
+    /// From slots to numbers.
+    pub(crate) const fn affinity_slots(key: Key) -> Map {
         match key {
             Key::Address => Map::AffinitySlots,
             Key::NodePort => Map::NodePortAffinitySlots,
         }
-    }
-
-    /// From ids to endpoints.
-    pub(super) const fn affinity_endpoints(key: Key) -> Map {
-        match key {
-            Key::Address => Map::AffinityEndpoints,
-            Key::NodePort => Map::NodePortAffinityEndpoints,
-        }
-    }
-
-    /// Where a destination's endpoints are: by slot; with affinity: ids by slot, endpoints by id.
-    pub(crate) const fn of_endpoints(destination: &Destination) -> (Map, Map, Map) {
-        let key = Key::of(destination);
-        (Map::endpoints(key), Map::affinity_slots(key), Map::affinity_endpoints(key))
     }
 
     /// How it is made.
@@ -197,12 +177,13 @@ impl Map {
         match self {
             Map::Classes => Set::verdict_map(table, self.name(), &[Mark]),
             Map::Services => map(&[ip, InetProto, InetService], &[Mark]),
-            Map::Endpoints | Map::AffinityEndpoints => map(&[ip, InetProto, InetService, Mark], &endpoint),
+            Map::Endpoints => map(&[ip, InetProto, InetService, Mark], &endpoint),
+            Map::AffinityEndpoints => map(&[Mark], &endpoint),
             Map::AffinitySlots => map(&[ip, InetProto, InetService, Mark], &[Mark]),
             Map::NodePorts => map(&[InetProto, InetService], &[Mark]),
-            Map::NodePortEndpoints | Map::NodePortAffinityEndpoints => map(&[InetProto, InetService, Mark], &endpoint),
+            Map::NodePortEndpoints => map(&[InetProto, InetService, Mark], &endpoint),
             Map::NodePortAffinitySlots => map(&[InetProto, InetService, Mark], &[Mark]),
-            Map::Affinity => map(&[ip, ip, InetProto, InetService], &[Mark])
+            Map::Affinity => map(&[ip, Mark], &[Mark])
                 .with_flags(SetFlags::DYNAMIC | SetFlags::TIMEOUT)
                 .with_size(config.affinity_size),
             Map::Sources => set(&[ip, InetProto, InetService, ip, Mark]),

@@ -12,9 +12,9 @@ use nft::{Chain, ChainType, Expr, Field, Hook, Register, Rule, Value, Verdict};
 use crate::compile::elements::{first_slot, list_bit};
 use crate::compile::intervals::loopback;
 use crate::compile::key::Key;
-use crate::compile::{Action, Class, Compiler, FIRST_UNPRIVILEGED, Map, Pick};
+use crate::compile::{Action, Class, Compiler, FIRST_UNPRIVILEGED, Map, Pick, Stay};
 use crate::model::{Family, Protocol};
-use crate::route::Masquerade;
+use crate::route::{Block, Masquerade};
 
 /// ICMP "port unreachable".
 const ICMP_PORT_UNREACHABLE: u8 = 3;
@@ -326,7 +326,7 @@ impl Compiler {
     fn pick(&self, pick: &Pick) -> Vec<Vec<Expr>> {
         match pick.affinity {
             None => vec![self.pick_any(pick)],
-            Some(seconds) => self.pick_with_affinity(pick, Duration::from_secs(seconds.into())),
+            Some(stay) => self.pick_with_affinity(pick, stay),
         }
     }
 
@@ -340,14 +340,15 @@ impl Compiler {
     }
 
     /// Three rules: a client that is known and whose endpoint is still there; any other client; and, should the map of
-    /// clients be full, a choice that is not remembered.
-    fn pick_with_affinity(&self, pick: &Pick, timeout: Duration) -> Vec<Vec<Expr>> {
+    /// clients be full, a choice that is not remembered. Each begins with a random slot: its number says which port it is.
+    fn pick_with_affinity(&self, pick: &Pick, stay: Stay) -> Vec<Vec<Expr>> {
         let mut known = Vec::new();
-        self.load_client(&mut known);
+        self.choose_into_scratch(pick, &mut known);
+        self.load_client(stay, &mut known);
         known.push(lookup(Map::Affinity, Lookup::Value(SCRATCH)));
         known.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
         let endpoint = self.load_endpoint_of_scratch(pick, &mut known);
-        known.extend(self.remember(DynsetOp::Update, timeout));
+        known.extend(self.remember(DynsetOp::Update, stay));
         known.extend(clear_scratch());
         known.push(self.dnat(endpoint));
 
@@ -355,8 +356,8 @@ impl Compiler {
         self.choose_into_scratch(pick, &mut new);
         let endpoint = self.load_endpoint_of_scratch(pick, &mut new);
         // What is known of the client leads to an endpoint that is gone; an update would keep it.
-        new.extend(self.remember(DynsetOp::Delete, timeout));
-        new.extend(self.remember(DynsetOp::Update, timeout));
+        new.extend(self.remember(DynsetOp::Delete, stay));
+        new.extend(self.remember(DynsetOp::Update, stay));
         new.extend(clear_scratch());
         new.push(self.dnat(endpoint));
 
@@ -381,29 +382,37 @@ impl Compiler {
         rule.push(Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH });
     }
 
-    /// The endpoint of the list whose id is in the scratch. Ends the rule if there is none.
+    /// Loads the client and the port of the number in the scratch: by these it is remembered.
+    fn load_client(&self, stay: Stay, rule: &mut Vec<Expr>) {
+        rule.push(self.source().load(Register::R0));
+        let port = Register::R0.plus(self.address_words());
+        rule.push(load_scratch(port));
+        rule.push(Expr::and(port, Block::mask(stay.wide)));
+    }
+
+    /// The endpoint of the list whose number is in the scratch. Ends the rule if there is none.
     fn load_endpoint_of_scratch(&self, pick: &Pick, rule: &mut Vec<Expr>) -> Register {
-        let behind = self.load_key(pick.key, rule);
-        rule.push(load_scratch(behind));
+        rule.push(load_scratch(Register::R0));
         if list_bit(pick.list) != 0 {
             let (mask, xor) = (Value::new().host_u32(u32::MAX), Value::new().host_u32(list_bit(pick.list)));
-            rule.push(Expr::Bitwise { sreg: behind, dreg: behind, mask, xor });
+            rule.push(Expr::Bitwise { sreg: Register::R0, dreg: Register::R0, mask, xor });
         }
         let endpoint = self.endpoint_register();
-        rule.push(lookup(Map::affinity_endpoints(pick.key), Lookup::Value(endpoint)));
+        rule.push(lookup(Map::AffinityEndpoints, Lookup::Value(endpoint)));
         endpoint
     }
 
-    /// Behind the longest key, a client's.
+    /// Behind the longest key, a slot's.
     fn endpoint_register(&self) -> Register {
-        Register::R0.plus(2 * self.address_words() + 2)
+        Register::R0.plus(self.address_words() + 3)
     }
 
-    fn remember(&self, op: DynsetOp, timeout: Duration) -> Vec<Expr> {
+    fn remember(&self, op: DynsetOp, stay: Stay) -> Vec<Expr> {
         let mut exprs = Vec::new();
-        self.load_client(&mut exprs);
+        self.load_client(stay, &mut exprs);
         exprs.push(load_scratch(SCRATCH));
-        let (set, timeout) = (Map::Affinity.name().into(), (op == DynsetOp::Update).then_some(timeout));
+        let timeout = (op == DynsetOp::Update).then_some(Duration::from_secs(stay.seconds.into()));
+        let set = Map::Affinity.name().into();
         exprs.push(Expr::Dynset { set, op, key: Register::R0, data: Some(SCRATCH), timeout, exprs: Vec::new() });
         exprs
     }

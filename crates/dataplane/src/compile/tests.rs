@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use ipnet::IpNet;
 use nft::{Element, Role};
 
-use super::elements::endpoint_id;
+use super::elements::endpoint_hash;
 use super::intervals::{everything, intervals, loopback};
 use super::*;
 use crate::route::{Endpoint, List, Masquerade};
@@ -13,7 +13,7 @@ fn compiler(family: Family) -> Compiler {
     Compiler::new(&Config::default(), family)
 }
 
-fn pick(list: List, count: u32, affinity: Option<u32>) -> Pick {
+fn pick(list: List, count: u32, affinity: Option<Stay>) -> Pick {
     Pick { key: key::Key::Address, list, count, affinity }
 }
 
@@ -105,7 +105,8 @@ fn names_of_classes_are_unique() {
     let mut names = std::collections::HashMap::new();
     let mut chains = std::collections::HashMap::new();
     let keys = [key::Key::Address, key::Key::NodePort];
-    let affinities = [None, Some(1), Some(10), Some(86_400)];
+    let stay = |seconds, wide| Some(Stay { seconds, wide });
+    let affinities = [None, stay(1, false), stay(10, false), stay(10, true), stay(86_400, true)];
     let many: Vec<String> = (1..=128).map(|length| format!("fd00::/{length}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     for key in keys {
@@ -200,18 +201,18 @@ fn ranges_that_overlap_or_touch_become_one() {
 }
 
 #[test]
-fn ids_depend_on_address_and_port_alone_and_are_unique() {
-    let endpoint = |n: u32| Endpoint { address: IpAddr::from(n.to_be_bytes()), port: NonZeroU16::new(8080).unwrap() };
-    // Enough that some hash to the same number: of 200,000 in 2^31, about nine pairs do.
-    let all: Vec<Endpoint> = (0..200_000).map(|n| endpoint(0x0a00_0000 + n * 7)).collect();
-    let hashes: std::collections::HashSet<u32> = all.iter().map(endpoint_id).collect();
-    let ids = Ids::new(all.iter());
-    let mut seen = std::collections::HashSet::new();
-    assert!(all.iter().all(|endpoint| ids.get(endpoint).is_some_and(|id| id < 0x8000_0000 && seen.insert(id))));
-    assert!(hashes.len() > 199_900, "the hash is bad: {} numbers of 200,000", hashes.len());
-    let few = Ids::new(all[..3].iter());
-    assert_eq!(few.get(&all[1]), Some(endpoint_id(&all[1])));
-    assert_eq!(few.get(&all[3]), None);
+fn the_lower_bits_of_an_endpoints_hash_depend_on_all_of_it() {
+    let endpoint =
+        |n: u32, port| Endpoint { address: IpAddr::from(n.to_be_bytes()), port: NonZeroU16::new(port).unwrap() };
+    // Of 1,024 endpoints in 4,096 numbers, those that share none are 900 or so, whichever bits of the address differ.
+    let shifts = [0, 3, 8, 16, 20];
+    for shift in shifts {
+        let hashes = (0..1024).map(|n| endpoint_hash(&endpoint(0x0a00_0000 ^ (n << shift), 8080)) % 4096);
+        let different = hashes.collect::<std::collections::HashSet<u32>>().len();
+        assert!(different > 800, "{different} numbers where bits from {shift} on differ");
+    }
+    let ports = (1..1024).map(|port| endpoint_hash(&endpoint(0x0a00_0001, port)) % 4096);
+    assert!(ports.collect::<std::collections::HashSet<u32>>().len() > 800);
 }
 
 #[test]

@@ -23,6 +23,11 @@ impl Accepted {
         }
     }
 
+    /// What a Service had before the plans that are not accepted yet, if one of them changed it.
+    pub(super) fn before(&self, id: ServiceId) -> Option<&ServiceRoutes> {
+        self.before.get(&id).map(Box::as_ref)
+    }
+
     /// A plan begins anew: these are all.
     pub(super) fn remember_all(&mut self, services: HashMap<ServiceId, Box<ServiceRoutes>>) {
         for (id, routes) in services {

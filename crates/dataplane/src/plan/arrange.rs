@@ -11,8 +11,7 @@ use crate::route::{Endpoint, List, PortRoutes, ServiceRoutes};
 /// Puts each list of `new` into the order that changes the fewest slots of what is held: of `old`, or of the dump.
 pub(super) fn arrange(new: &mut ServiceRoutes, old: &ServiceRoutes, changes: &Changes) {
     for port in &mut new.ports {
-        let same = |old: &&PortRoutes| old.routes.iter().any(|route| holds(port, route));
-        let before = old.ports.iter().find(same);
+        let before = old.ports.iter().find(|old| old.shares_destination(port));
         for list in [List::Cluster, List::Local] {
             let held = match before {
                 Some(before) => before.list(list).to_vec(),
@@ -34,10 +33,6 @@ fn dumped(port: &PortRoutes, list: List, changes: &Changes) -> Vec<Endpoint> {
     let Some(held) = changes.held() else { return Vec::new() };
     let lists = port.routes.iter().map(|route| held.list(&route.destination, list));
     lists.max_by_key(Vec::len).unwrap_or_default()
-}
-
-fn holds(port: &PortRoutes, route: &crate::route::Route) -> bool {
-    port.routes.iter().any(|own| own.destination == route.destination)
 }
 
 /// `wanted` (sorted, without doubles) in an order in which as many as possible stand where `held` has them.

@@ -79,6 +79,14 @@ impl Changes {
         self.removed.0[map as usize].push(element);
     }
 
+    /// One element in another's place. Those that are the same stay.
+    pub(super) fn replace(&mut self, before: Option<(Map, Element)>, after: Option<(Map, Element)>) {
+        if before != after {
+            before.into_iter().for_each(|before| self.remove(before));
+            after.into_iter().for_each(|after| self.add(after));
+        }
+    }
+
     /// A destination is gone: one that comes back begins at zero.
     pub(super) fn uncount(&mut self, elements: [(Map, Element); 2]) {
         self.uncounted.extend(elements);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use nft::{Chain, Data, Element, Rule, Set, SetFlags, Value, Verdict};
 
-use crate::compile::{Compiler, Key, Map, destination_of, endpoint_of, id_key, slot_key};
+use crate::compile::{Compiler, Key, Map, destination_of, endpoint_of, number_key, slot_key};
 use crate::model::{Family, Protocol};
-use crate::route::{Destination, Endpoint, List};
+use crate::route::{Block, Destination, Endpoint, List};
 use crate::ruleset::{ElementKey, Elements, TableContent};
 
 /// A table's content.
@@ -144,14 +144,34 @@ impl Held {
         (0..).map_while(|slot| self.endpoint(destination, list, slot)).collect()
     }
 
+    /// The same of a port with affinity, with their numbers.
+    pub(super) fn numbers(&self, destination: &Destination, list: List) -> Vec<(Endpoint, u32)> {
+        (0..).map_while(|slot| self.numbered(destination, list, slot)).collect()
+    }
+
+    /// The blocks of numbers that destinations have.
+    pub(super) fn blocks(&self) -> BTreeSet<Block> {
+        let slots = [Key::Address, Key::NodePort].map(Map::affinity_slots);
+        let data = slots.into_iter().flat_map(|map| self.elements[map as usize].values());
+        let numbers = data.filter_map(|data| match data {
+            Some(Data::Value(value)) => number_of(value),
+            _ => None,
+        });
+        numbers.filter_map(Block::of).collect()
+    }
+
     fn endpoint(&self, destination: &Destination, list: List, slot: usize) -> Option<Endpoint> {
-        let (plain, slots, endpoints) = Map::of_endpoints(destination);
-        let key = slot_key(destination, list, slot);
-        if let Some(value) = self.value(plain, key.clone()) {
-            return endpoint_of(value, self.family);
+        match self.value(Map::endpoints(Key::of(destination)), slot_key(destination, list, slot)) {
+            Some(value) => endpoint_of(value, self.family),
+            None => Some(self.numbered(destination, list, slot)?.0),
         }
-        let id = u32::from_ne_bytes(self.value(slots, key)?.as_slice().try_into().ok()?);
-        endpoint_of(self.value(endpoints, id_key(destination, list, id))?, self.family)
+    }
+
+    fn numbered(&self, destination: &Destination, list: List, slot: usize) -> Option<(Endpoint, u32)> {
+        let slots = Map::affinity_slots(Key::of(destination));
+        let number = number_of(self.value(slots, slot_key(destination, list, slot))?)?;
+        let endpoint = self.value(Map::AffinityEndpoints, number_key((list, number)))?;
+        Some((endpoint_of(endpoint, self.family)?, number))
     }
 
     fn value(&self, map: Map, key: Value) -> Option<&Value> {
@@ -162,6 +182,10 @@ impl Held {
     }
 }
 
+fn number_of(value: &Value) -> Option<u32> {
+    Some(u32::from_ne_bytes(value.as_slice().try_into().ok()?))
+}
+
 /// `NFT_SET_ANONYMOUS`
 fn is_anonymous(set: &Set) -> bool {
     set.flags.contains(SetFlags(0x1))
@@ -169,7 +193,7 @@ fn is_anonymous(set: &Set) -> bool {
 
 fn class_numbers(classes: &Elements) -> HashMap<String, u32> {
     let numbers = classes.iter().filter_map(|(at, data)| {
-        let number = u32::from_ne_bytes(at.key.as_slice().try_into().ok()?);
+        let number = number_of(&at.key)?;
         match data {
             Some(Data::Verdict(Verdict::Goto(chain))) => Some((chain.to_string(), number)),
             _ => None,

@@ -1,12 +1,13 @@
 //! One destination's route with all that its elements are made of; and how the elements of one become those of another.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use ipnet::IpNet;
 
-use crate::compile::{Action, Class, Compiler, Ids};
+use crate::compile::{Action, Class, Compiler};
 use crate::plan::changes::Changes;
-use crate::route::{Destination, Endpoint, List, PortRoutes, Route, ServiceRoutes};
+use crate::route::{Destination, Endpoint, List, Numbers, PortRoutes, Route, ServiceRoutes};
 
 /// A route, resolved.
 #[derive(Debug, PartialEq)]
@@ -22,28 +23,34 @@ pub(super) struct View<'a> {
 /// The endpoints that a destination needs, in the order of their slots.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Endpoints<'a> {
-    affinity: bool,
+    /// Where clients stay with theirs.
+    numbers: Option<&'a Numbers>,
     cluster: &'a [Endpoint],
     local: &'a [Endpoint],
 }
 
 impl<'a> Endpoints<'a> {
-    fn of(class: &Class, port: &'a PortRoutes, affinity: bool) -> Endpoints<'a> {
+    fn of(class: &Class, port: &'a PortRoutes) -> Endpoints<'a> {
         let (cluster, local) = match class.action {
             Action::Reject(_) | Action::Drop(_) => (false, false),
             Action::Forward { pick, .. } => (pick.is_of(List::Cluster), pick.is_of(List::Local)),
             Action::BySource { local, .. } => (true, local.is_some()),
         };
         let take = |wanted, list| if wanted { port.list(list) } else { &[] };
-        Endpoints { affinity, cluster: take(cluster, List::Cluster), local: take(local, List::Local) }
+        let numbers = port.numbers.as_deref();
+        Endpoints { numbers, cluster: take(cluster, List::Cluster), local: take(local, List::Local) }
     }
 
     fn lists(&self) -> [(List, &'a [Endpoint]); 2] {
         [(List::Cluster, self.cluster), (List::Local, self.local)]
     }
 
-    fn ids(&self) -> Ids {
-        if self.affinity { Ids::new(self.cluster.iter().chain(self.local)) } else { Ids::default() }
+    fn slot(&self, list: List, slot: usize) -> Option<(&'a Endpoint, Option<u32>)> {
+        let endpoint = match list {
+            List::Cluster => self.cluster.get(slot)?,
+            List::Local => self.local.get(slot)?,
+        };
+        Some((endpoint, self.numbers.and_then(|numbers| numbers.get(endpoint))))
     }
 }
 
@@ -62,8 +69,28 @@ fn view<'a>(service: &'a ServiceRoutes, port: &'a PortRoutes, route: &Route) -> 
         class,
         port: port.port,
         sources: if route.firewalled { &service.sources } else { &[] },
-        endpoints: Endpoints::of(&class, port, service.affinity.is_some()),
+        endpoints: Endpoints::of(&class, port),
     }
+}
+
+/// An endpoint that clients may be remembered with, and the port that they asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Numbered {
+    pub(super) port: NonZeroU16,
+    pub(super) endpoint: Endpoint,
+}
+
+/// The endpoints with numbers that any destination of a Service may lead to, by list and number.
+pub(super) fn numbered(views: &[View<'_>]) -> BTreeMap<(List, u32), Numbered> {
+    let mut all = BTreeMap::new();
+    for View { port, endpoints, .. } in views {
+        let Some(numbers) = endpoints.numbers else { continue };
+        for (list, of_list) in endpoints.lists() {
+            let known = of_list.iter().filter_map(|endpoint| Some((numbers.get(endpoint)?, endpoint)));
+            all.extend(known.map(|(number, endpoint)| ((list, number), Numbered { port: *port, endpoint: *endpoint })));
+        }
+    }
+    all
 }
 
 /// Changes the slots that differ, and nothing else.
@@ -77,50 +104,20 @@ pub(super) fn change_endpoints(
     let none = Endpoints::default();
     let old = old.map_or(none, |view| view.endpoints);
     let new = new.map_or(none, |view| view.endpoints);
-    if old.affinity != new.affinity {
-        change_alike(compiler, &destination, old, Endpoints { affinity: old.affinity, ..none }, changes);
-        change_alike(compiler, &destination, Endpoints { affinity: new.affinity, ..none }, new, changes);
-    } else {
-        change_alike(compiler, &destination, old, new, changes);
-    }
-}
-
-/// Both with affinity, or both without.
-fn change_alike(
-    compiler: &Compiler,
-    destination: &Destination,
-    old: Endpoints<'_>,
-    new: Endpoints<'_>,
-    changes: &mut Changes,
-) {
-    let (old_ids, new_ids) = (old.ids(), new.ids());
-    let element = |ids: &Ids, affinity: bool, list, slot, endpoint: &Endpoint| match ids.get(endpoint) {
-        Some(id) if affinity => compiler.affinity_slot_element(destination, list, slot, id),
-        _ => compiler.slot_element(destination, list, slot, endpoint),
+    let element = |list, slot, (endpoint, number): (&Endpoint, Option<u32>)| match number {
+        Some(number) => compiler.affinity_slot_element(&destination, list, slot, number),
+        None => compiler.slot_element(&destination, list, slot, endpoint),
     };
     for ((list, old_list), (_, new_list)) in old.lists().into_iter().zip(new.lists()) {
         for slot in 0..old_list.len().max(new_list.len()) {
-            let (before, after) = (old_list.get(slot), new_list.get(slot));
-            let before = before.map(|endpoint| (endpoint, old_ids.get(endpoint)));
-            let after = after.map(|endpoint| (endpoint, new_ids.get(endpoint)));
+            let (before, after) = (old.slot(list, slot), new.slot(list, slot));
             if before == after {
                 continue;
             }
-            if let Some((endpoint, _)) = before {
-                changes.remove(element(&old_ids, old.affinity, list, slot, endpoint));
-            }
-            if let Some((endpoint, _)) = after {
-                changes.add(element(&new_ids, new.affinity, list, slot, endpoint));
-            }
-        }
-    }
-    for ((list, old_list), (_, new_list)) in old.lists().into_iter().zip(new.lists()) {
-        let (before, after) = (old_ids.of(old_list), new_ids.of(new_list));
-        for (endpoint, id) in before.difference(&after) {
-            changes.remove(compiler.affinity_endpoint_element(destination, list, *id, endpoint));
-        }
-        for (endpoint, id) in after.difference(&before) {
-            changes.add(compiler.affinity_endpoint_element(destination, list, *id, endpoint));
+            changes.replace(
+                before.map(|before| element(list, slot, before)),
+                after.map(|after| element(list, slot, after)),
+            );
         }
     }
 }

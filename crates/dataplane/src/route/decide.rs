@@ -87,6 +87,7 @@ fn route_port(
         local: if needs_local { local } else { Vec::new() },
         serving: if protocol == Protocol::Udp { endpoints.serving() } else { Vec::new() },
         routes,
+        numbers: None,
     }
 }
 

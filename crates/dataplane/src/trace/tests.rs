@@ -86,6 +86,52 @@ fn what_is_remembered_survives_changes_of_the_other_endpoints_only() {
 }
 
 #[test]
+fn a_client_meets_the_same_endpoint_at_every_address_of_a_port_and_another_service_knows_it_not() {
+    let mut dataplane = dataplane(Config::default());
+    let port = |number| ServicePort {
+        name: "".into(),
+        protocol: Protocol::Tcp,
+        port: NonZeroU16::new(number).unwrap(),
+        node_port: NonZeroU16::new(number + 30_000),
+    };
+    let service = Service {
+        cluster_ips: vec![ip("10.96.0.1")],
+        external_ips: vec![ip("192.0.2.1"), ip("192.0.2.2")],
+        ports: vec![port(80)],
+        affinity: Some(60),
+        ..Service::default()
+    };
+    let other =
+        Service { cluster_ips: vec![ip("10.96.0.2")], affinity: Some(60), ports: vec![port(81)], ..Service::default() };
+    dataplane.model_mut().set_service(NamespacedName::new("default", "web"), service);
+    dataplane.model_mut().set_service(NamespacedName::new("default", "other"), other);
+    let mut slice = EndpointSlice::new(NamespacedName::new("default", "other"));
+    slice.ports.push(SlicePort { name: "".into(), protocol: Protocol::Tcp, port: NonZeroU16::new(8080).unwrap() });
+    slice.endpoints = ["10.244.2.1", "10.244.2.2"].map(|address| SliceEndpoint::new(ip(address))).into();
+    dataplane.model_mut().set_slice(NamespacedName::new("default", "other-1"), slice);
+    endpoints(&mut dataplane, &["10.244.1.1", "10.244.1.2", "10.244.1.3"]);
+    let mut tracer = Tracer::new(&dataplane.backend().ruleset).with_local(&[ip("172.30.0.1")]);
+    let addresses = [("10.96.0.1", 80), ("192.0.2.1", 80), ("192.0.2.2", 80), ("172.30.0.1", 30_080)];
+    for (client, first) in [("10.244.9.1", 0), ("10.244.9.2", 1), ("10.244.9.3", 2), ("10.244.9.4", 3)] {
+        let mut met = |(address, port): (&str, u16), drawn: u32| {
+            let packet = Packet { destination: ip(address), port, ..packet(client) };
+            match tracer.trace(&packet, &mut |modulus| drawn % modulus).unwrap().outcome {
+                Outcome::Forwarded { to, .. } => to.address.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let chosen = met(addresses[first], first as u32);
+        for address in addresses {
+            for drawn in 0..3 {
+                assert_eq!(met(address, drawn), chosen, "{client} at {address:?} after {:?}", addresses[first]);
+            }
+        }
+        assert!(met(("10.96.0.2", 81), 1).starts_with("10.244.2."), "the other Service's numbers are its own");
+        assert_eq!(met(addresses[0], 0), chosen);
+    }
+}
+
+#[test]
 fn when_no_more_clients_can_be_remembered_the_others_are_still_served() {
     let mut dataplane = dataplane(Config { affinity_size: 2, ..Config::default() });
     endpoints(&mut dataplane, &["10.244.1.1", "10.244.1.2"]);

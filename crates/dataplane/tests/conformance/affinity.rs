@@ -166,6 +166,50 @@ fn an_endpoint_that_stops_serving_loses_its_clients() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As kube-proxy has it: a client is remembered for the port, by whichever of its addresses it came.
+#[test]
+fn a_client_meets_the_same_endpoint_at_every_address() -> anyhow::Result<()> {
+    if testbed::skip_unless_root().is_some() {
+        return Ok(());
+    }
+    let (cluster, mut kernel) = cluster("affinity-addresses")?;
+    let at = |address, port| std::net::SocketAddr::new(crate::world::ip(address), port);
+    let node_port = at("172.30.0.1", crate::world::NODE_PORT);
+    let addresses = [
+        vip(1),
+        node_port,
+        at(crate::world::BALANCED, crate::world::PORT),
+        at(crate::world::EXTERNAL, crate::world::PORT),
+    ];
+    for given in ["affinity=10800 np lb ext", "affinity=10800 np lb ext udp"] {
+        let protocol = if given.ends_with("udp") { UDP } else { TCP };
+        for first in addresses {
+            // Another Service each time, so that nobody is known.
+            scene::remove(kernel.model_mut(), "many");
+            kernel.sync()?;
+            set(kernel.model_mut(), "many", 1, given, "a b c d e");
+            kernel.sync()?;
+            let met = server(&cluster, "p", protocol, first)?;
+            for address in addresses.into_iter().chain([first]) {
+                for _ in 0..5 {
+                    assert_eq!(server(&cluster, "p", protocol, address)?, met, "{address} after {first}, {given}");
+                }
+            }
+        }
+    }
+    // From outside, a policy that is local lets the client keep what it has where that is of this node.
+    set(kernel.model_mut(), "many", 1, "affinity=10800 np lb ext", "a b");
+    kernel.sync()?;
+    let met = server(&cluster, "out", TCP, node_port)?;
+    set(kernel.model_mut(), "many", 1, "affinity=10800 np lb ext etp=local", "a b c d");
+    kernel.sync()?;
+    for _ in 0..10 {
+        assert_eq!(server(&cluster, "out", TCP, node_port)?, met);
+        assert_eq!(server(&cluster, "out", TCP, addresses[2])?, met);
+    }
+    Ok(())
+}
+
 /// A client of one port is not known at the other, nor at that of another protocol.
 #[test]
 fn each_port_of_a_service_remembers_for_itself() -> anyhow::Result<()> {

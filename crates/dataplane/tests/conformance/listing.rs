@@ -42,7 +42,7 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
         "ip daddr . meta l4proto . th dport . numgen random mod 3 map @endpoints",
         "ip daddr @cluster-ips goto reject",
         "10.96.0.1 . tcp . 80 : 0x0",
-        "update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 3h",
+        "update @affinity { ip saddr . meta priority & ffff:f000 timeout 3h : meta priority }",
         "add @connections { ip daddr . meta l4proto . th dport counter }",
         "ip saddr . ip daddr @hairpins ct status dnat goto masquerade",
         "comment \"ports of Services: the number of how each is served\"",

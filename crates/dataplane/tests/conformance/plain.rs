@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataplane::compile::{Class, Map};
-use dataplane::ruleset::{Elements, TableContent};
+use dataplane::route::Block;
+use dataplane::ruleset::{ElementKey, Elements, TableContent};
 use nft::{Data, Value, Verdict};
 
-/// A table without what histories may differ in: numbers of classes, classes that nobody uses, and which endpoint has
-/// which slot.
+/// A table without what histories may differ in: numbers of classes and of endpoints, classes that nobody uses, and which
+/// endpoint has which slot.
 #[derive(Debug, PartialEq)]
 pub struct Plain {
     chains: BTreeMap<String, Vec<String>>,
@@ -44,9 +45,9 @@ pub fn plain(table: &TableContent) -> Plain {
                 };
                 elements(map).iter().map(|(at, data)| format!("{:?} {}", at.key, named(data))).collect()
             }
-            Map::Endpoints | Map::AffinitySlots | Map::NodePortEndpoints | Map::NodePortAffinitySlots => {
-                without_slots(elements(map))
-            }
+            Map::Endpoints | Map::NodePortEndpoints => without_slots(elements(map)),
+            Map::AffinitySlots | Map::NodePortAffinitySlots => without_slots(&without_numbers(table, map)),
+            Map::AffinityEndpoints => by_destinations(table),
             _ => elements(map).iter().map(|(at, data)| format!("{at:?} {data:?}")).collect(),
         };
         plain.elements.insert(map.name(), lines);
@@ -86,16 +87,64 @@ fn used<'a>(table: &'a TableContent, class_names: &'a BTreeMap<String, String>) 
     used
 }
 
+/// The bit by which the endpoints of this node have their numbers again.
+const LOCAL: u32 = 0x8000_0000;
+
+/// Slots with the endpoints that their numbers lead to.
+fn without_numbers(table: &TableContent, map: Map) -> Elements {
+    let endpoints = &table.sets[Map::AffinityEndpoints.name()].1;
+    let slots = table.sets[map.name()].1.iter();
+    let led = slots.map(|(at, data)| {
+        let Some(Data::Value(value)) = data else { panic!("a number of {data:?}") };
+        let (_, slot) = destination_and_slot(at);
+        let local = if slot >= 0x0100_0000 { LOCAL } else { 0 };
+        let key = ElementKey::one(Value::new().host_u32(number(value) ^ local));
+        (at.clone(), endpoints.get(&key).unwrap_or_else(|| panic!("{key:?} is nobody")).clone())
+    });
+    led.collect()
+}
+
+/// For each port with affinity its destinations, which share its numbers, with an endpoint.
+fn by_destinations(table: &TableContent) -> BTreeSet<String> {
+    let mut destinations: BTreeMap<Block, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for map in [Map::AffinitySlots, Map::NodePortAffinitySlots] {
+        for (at, data) in &table.sets[map.name()].1 {
+            let Some(Data::Value(value)) = data else { panic!("a number of {data:?}") };
+            let block = Block::of(number(value)).expect("a number of some port");
+            destinations.entry(block).or_default().insert(destination_and_slot(at).0);
+        }
+    }
+    let mut seen = BTreeMap::new();
+    for destination in destinations.values().flatten() {
+        *seen.entry(destination).or_insert(0) += 1;
+    }
+    assert!(seen.values().all(|count| *count == 1), "a destination has numbers of two ports: {destinations:?}");
+    let endpoints = table.sets[Map::AffinityEndpoints.name()].1.iter().map(|(at, data)| {
+        let key = number(&at.key);
+        let of = Block::of(key & !LOCAL).and_then(|block| destinations.get(&block));
+        format!("{:?} {} {data:?}", of.unwrap_or_else(|| panic!("{key:x} is nobody's")), key & LOCAL != 0)
+    });
+    endpoints.collect()
+}
+
+fn number(value: &Value) -> u32 {
+    u32::from_ne_bytes(value.as_slice().try_into().unwrap())
+}
+
+fn destination_and_slot(at: &ElementKey) -> (Vec<u8>, u32) {
+    let (destination, slot) = at.key.as_slice().split_at(at.key.len() - 4);
+    (destination.to_vec(), u32::from_ne_bytes(slot.try_into().unwrap()))
+}
+
 /// Slots are numbered without gaps, and no endpoint has two in a list.
 fn without_slots(elements: &Elements) -> BTreeSet<String> {
     /// Slots and endpoints.
     type List = (BTreeSet<u32>, BTreeSet<String>);
     let mut lists: BTreeMap<(Vec<u8>, bool), List> = BTreeMap::new();
     for (at, data) in elements {
-        let (destination, slot) = at.key.as_slice().split_at(at.key.len() - 4);
-        let slot = u32::from_ne_bytes(slot.try_into().unwrap());
+        let (destination, slot) = destination_and_slot(at);
         let local = slot >= 0x0100_0000;
-        let list = lists.entry((destination.to_vec(), local)).or_default();
+        let list = lists.entry((destination, local)).or_default();
         assert!(list.0.insert(slot & 0x00ff_ffff));
         assert!(list.1.insert(format!("{data:?}")), "{data:?} has two slots");
     }
