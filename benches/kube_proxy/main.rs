@@ -22,6 +22,7 @@ mod report;
 mod seed;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
@@ -122,6 +123,11 @@ fn main() {
     let portolan = arguments.portolan.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_portolan")));
 
     report::describe_machine(&peers, &portolan);
+    let can_run = |kind: &Kind| {
+        let missing = kind.tools().iter().find(|tool| Command::new(tool).arg("--version").output().is_err());
+        missing.inspect(|tool| println!("{kind}: left out, there is no {tool} on this machine")).is_none()
+    };
+    let kinds: Vec<Kind> = arguments.peers.iter().copied().filter(can_run).collect();
     let end = Instant::now() + Duration::from_secs(60 * arguments.minutes);
     let mut kept = Kept::open(&work, &portolan);
     let mut cluster = Cluster::start(&peers, &work);
@@ -129,7 +135,7 @@ fn main() {
     for services in sizes.iter().copied() {
         cluster.grow(services);
         let mut report = Report::new(services, cluster.describe());
-        for kind in arguments.peers.iter().copied().filter(|kind| arguments.measures(*kind, services)) {
+        for kind in kinds.iter().copied().filter(|kind| arguments.measures(*kind, services)) {
             if let Some(figures) = kept.get(services, kind) {
                 report.add(kind, figures);
                 continue;

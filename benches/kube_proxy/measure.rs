@@ -32,7 +32,7 @@ const LARGE_FIRST: u32 = 1_000_000;
 /// Endpoints of probes are counted from here.
 const PROBE_FIRST: u32 = 2_000_000;
 /// The longest that slices are made one after another: kube-proxy takes seconds for each.
-const SAMPLING: Duration = Duration::from_secs(75);
+const SAMPLING: Duration = Duration::from_secs(40);
 /// Of so many of the slowest connections it is said when they were.
 const SLOWEST: usize = 3;
 

@@ -24,6 +24,17 @@ pub enum Kind {
     Iptables,
 }
 
+impl Kind {
+    /// What it runs beside itself.
+    pub fn tools(self) -> &'static [&'static str] {
+        match self {
+            Kind::Portolan => &[],
+            Kind::Nftables => &["nft"],
+            Kind::Iptables => &["iptables", "iptables-restore"],
+        }
+    }
+}
+
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
