@@ -43,11 +43,12 @@ pub async fn run(args: Agent) -> Result<()> {
     loop {
         let said = file.as_ref().map_or_else(Options::default, ConfigFile::options);
         let options = args.options().or(said);
-        let said = if args.kubeconfig.is_some() { "--kubeconfig" } else { "clientConnection.kubeconfig of --config," };
-        let client = client(options.kubeconfig.as_deref().map(|path| (said, path))).await?;
+        let kubeconfig = options.kubeconfig.clone();
         let node_name = node_command::name_or_hostname(options.node_name.clone(), "--node-name")?;
+        let mut config = options.settle(node_name).map_err(Refusal::new)?;
+        let said = if args.kubeconfig.is_some() { "--kubeconfig" } else { "clientConnection.kubeconfig of --config," };
+        let client = client(kubeconfig.as_deref().map(|path| (said, path))).await?;
         let stop = ends.token().child_token();
-        let mut config = options.settle(node_name);
         config.dns = args.dns.then(|| node_dns(&args)).transpose()?;
         config.load_balancer = args.load_balancer;
         let running = proxy::run(config, client, stop.clone());

@@ -303,7 +303,15 @@ fn node_1() -> dataplane::Node {
 
 /// The first packet of a connection that comes in.
 fn packet(source: &str, destination: IpAddr, port: u16) -> Packet {
-    Packet { source: ip(source), source_port: 40_000, destination, port, protocol: 6, made_here: false }
+    Packet {
+        source: ip(source),
+        source_port: 40_000,
+        destination,
+        port,
+        protocol: 6,
+        interface: Default::default(),
+        made_here: false,
+    }
 }
 
 /// Step 5: the same Service and slice in a model; who may get a packet.

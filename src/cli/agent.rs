@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use dataplane::model::InterfaceName;
 use ipnet::IpNet;
 use node::proxy::config::{HEALTH_PORT, METRICS_PORT, NodePorts};
 use node::proxy::options::{self, Bind, ConntrackOptions, LocalMode, Options};
@@ -59,13 +60,19 @@ pub struct Agent {
     #[arg(long, value_name = "RANGES", value_parser = parse_node_ports, help_heading = "Traffic")]
     pub nodeport_addresses: Option<NodePorts>,
     /// How traffic of Pods is told from others', which is masqueraded when it goes to a cluster IP: NodeCIDR (by the
-    /// ranges of the node's object) or ClusterCIDR. Default: ClusterCIDR where --config or --cluster-cidr is given, else
-    /// NodeCIDR
+    /// ranges of the node's object), ClusterCIDR, BridgeInterface or InterfaceNamePrefix (by the interface by which it
+    /// comes). Default: ClusterCIDR where --config or --cluster-cidr is given, else NodeCIDR
     #[arg(long, value_name = "MODE", value_parser = options::parse_local_mode, help_heading = "Traffic")]
     pub detect_local_mode: Option<LocalMode>,
     /// The range of the cluster's Pods, or one of each family with a comma between.
     #[arg(long, value_name = "CIDR", value_parser = parse_cluster_cidr, help_heading = "Traffic")]
     pub cluster_cidr: Option<ClusterCidr>,
+    /// The bridge by which traffic of this node's Pods comes, for --detect-local-mode BridgeInterface.
+    #[arg(long, value_name = "NAME", value_parser = options::parse_interface, help_heading = "Traffic")]
+    pub pod_bridge_interface: Option<InterfaceName>,
+    /// How the names of the interfaces of this node's Pods begin, for --detect-local-mode InterfaceNamePrefix.
+    #[arg(long, value_name = "PREFIX", value_parser = options::parse_interface, help_heading = "Traffic")]
+    pub pod_interface_name_prefix: Option<InterfaceName>,
     /// Masquerade all traffic to cluster IPs, that of Pods too.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Traffic")]
     pub masquerade_all: Option<bool>,
@@ -160,6 +167,8 @@ impl Agent {
             bind_hard_fail: self.bind_address_hard_fail,
             local_mode: self.detect_local_mode,
             cluster_cidrs: self.cluster_cidr.clone().map(|ranges| ranges.0),
+            bridge_interface: self.pod_bridge_interface,
+            interface_name_prefix: self.pod_interface_name_prefix,
             node_ports: self.nodeport_addresses.clone(),
             masquerade_all: self.masquerade_all,
             masquerade_bit: self.masquerade_bit,

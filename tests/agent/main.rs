@@ -327,7 +327,7 @@ fn what_the_file_or_a_flag_gets_wrong_is_refused_in_one_line() {
     let line = refused(&["--config", "/nowhere"]);
     assert!(line.starts_with("portolan: --config /nowhere: No such file or directory"), "{line}");
     let line = refused(&["--detect-local-mode", "BridgeInterface"]);
-    assert!(line.contains("choose NodeCIDR"), "{line}");
+    assert!(line.contains("give it as detectLocal.bridgeInterface, or as --pod-bridge-interface"), "{line}");
     assert_eq!(line.lines().count(), 1, "{line}");
     let line = refused(&["--conntrack-udp-timeout", "soon"]);
     assert!(line.contains("give one such as 30s"), "{line}");

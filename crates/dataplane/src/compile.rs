@@ -13,7 +13,7 @@
 //!   ip daddr @service-cidrs drop                        # nobody's address
 //!   ... th dport map @node-ports ... vmap @classes      # behind "fib daddr type local"
 //! masq-outside-n3                                       # a class: made for the first Service that is of it
-//!   ip saddr != @pod-cidrs meta mark set meta mark | 0x00004000
+//!   ip saddr != @pod-cidrs iifname != @pod-interfaces meta mark set meta mark | 0x00004000
 //!   goto n3
 //! n3                                                    # a pick: one of three endpoints
 //!   add @connections { ip daddr . meta l4proto . th dport counter }

@@ -16,7 +16,7 @@ mod slice;
 pub use family::Family;
 pub use fault::{Fault, Problem, Reason};
 pub use name::NamespacedName;
-pub use node::Node;
+pub use node::{InterfaceName, Node, PodInterface};
 pub use service::{
     ANNOTATION_RESET_DEPARTED, IpMode, LABEL_HEADLESS, LABEL_PROXY_NAME, LoadBalancerAddress, Protocol, Service,
     ServicePort, TrafficPolicy,

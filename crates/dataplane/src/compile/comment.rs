@@ -26,6 +26,7 @@ impl Map {
             Map::ClusterIps => "cluster IPs of Services",
             Map::ServiceCidrs => "where cluster IPs are",
             Map::PodCidrs => "where Pods are",
+            Map::PodInterfaces => "by which interfaces packets of Pods come",
             Map::NodePortAddresses => "where node ports answer, if the address is this node's",
             Map::Hairpins => "Pods of this node, to themselves",
             Map::LoopbackRelay => "where the relay for node ports at loopback addresses listens",

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use nft::{Element, Value};
 
 use crate::compile::fields::{destination_key, endpoint_value};
-use crate::compile::intervals::{everything, intervals, loopback};
+use crate::compile::intervals::{everything, interfaces, intervals, loopback};
 use crate::compile::key::Key;
 use crate::compile::{Class, Compiler, Map};
 use crate::model::{Node, Protocol};
@@ -119,6 +119,7 @@ impl Compiler {
         let sets = [
             (Map::ServiceCidrs, intervals(&node.service_cidrs, &[], self.family)),
             (Map::PodCidrs, intervals(&node.pod_cidrs, &[], self.family)),
+            (Map::PodInterfaces, interfaces(&node.pod_interfaces)),
             (Map::NodePortAddresses, intervals(&node_ports, &[loopback(self.family)], self.family)),
         ];
         let sets = sets.into_iter().flat_map(|(map, elements)| elements.into_iter().map(move |e| (map, e)));

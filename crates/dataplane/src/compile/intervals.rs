@@ -1,11 +1,11 @@
-//! Ranges of addresses as elements of interval sets.
+//! Ranges of addresses, and of names, as elements of interval sets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use nft::{Element, Value};
 
-use crate::model::Family;
+use crate::model::{Family, PodInterface};
 
 /// The addresses from the first to the last, both included, as numbers.
 type Range = (u128, u128);
@@ -23,6 +23,17 @@ pub(super) fn intervals(nets: &[IpNet], without: &[IpNet], family: Family) -> Ve
     let last = range(&everything(family)).1;
     let elements = wanted.into_iter().flat_map(|(first, end)| {
         let behind = (end < last).then(|| value(end + 1));
+        Element::interval(value(first), behind)
+    });
+    elements.collect()
+}
+
+/// The elements of a set of interfaces' names. The kernel orders them as it does numbers of 16 bytes.
+pub(super) fn interfaces(interfaces: &[PodInterface]) -> Vec<Element> {
+    let value = |number: u128| Value::bytes(&number.to_be_bytes());
+    let wanted = joined(interfaces.iter().map(PodInterface::range).collect());
+    let elements = wanted.into_iter().flat_map(|(first, last)| {
+        let behind = last.checked_add(1).map(value);
         Element::interval(value(first), behind)
     });
     elements.collect()

@@ -35,6 +35,8 @@ pub enum Map {
     ServiceCidrs,
     /// The ranges of Pods.
     PodCidrs,
+    /// The interfaces of this node's Pods.
+    PodInterfaces,
     /// On which of the machine's addresses node ports answer.
     NodePortAddresses,
     /// Addresses that may be connected to themselves, twice each.
@@ -53,7 +55,7 @@ pub enum Map {
 
 impl Map {
     /// All, in order.
-    pub const ALL: [Map; 20] = [
+    pub const ALL: [Map; 21] = [
         Map::Classes,
         Map::Services,
         Map::Endpoints,
@@ -67,6 +69,7 @@ impl Map {
         Map::ClusterIps,
         Map::ServiceCidrs,
         Map::PodCidrs,
+        Map::PodInterfaces,
         Map::NodePortAddresses,
         Map::Hairpins,
         Map::LoopbackRelay,
@@ -95,6 +98,7 @@ impl Map {
             Map::ClusterIps => "cluster-ips",
             Map::ServiceCidrs => "service-cidrs",
             Map::PodCidrs => "pod-cidrs",
+            Map::PodInterfaces => "pod-interfaces",
             Map::NodePortAddresses => "node-port-addresses",
             Map::Hairpins => "hairpins",
             Map::LoopbackRelay => "loopback-relay",
@@ -189,6 +193,7 @@ impl Map {
             Map::Sources => set(&[ip, InetProto, InetService, ip, Mark]),
             Map::ClusterIps => set(&[ip]),
             Map::ServiceCidrs | Map::PodCidrs | Map::NodePortAddresses => set(&[ip]).with_flags(SetFlags::INTERVAL),
+            Map::PodInterfaces => set(&[Type::IfName]).with_flags(SetFlags::INTERVAL),
             Map::Hairpins => set(&[ip, ip]),
             Map::LoopbackRelay => map(&[InetProto], &[InetService]),
             Map::Connections | Map::Refused => {

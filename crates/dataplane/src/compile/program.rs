@@ -289,19 +289,23 @@ impl Compiler {
         if masquerade == Masquerade::FromOutside {
             mark.push(self.source().load(Register::R0));
             mark.push(lookup(Map::PodCidrs, Lookup::NotContained));
+            mark.push(Field::IifName.load(Register::R0));
+            mark.push(lookup(Map::PodInterfaces, Lookup::NotContained));
         }
         mark.extend(self.mark_for_masquerade());
         vec![mark, vec![Expr::goto(&pick.to_string())]]
     }
 
     fn by_source(&self, cluster: &Pick, local: Option<&Pick>) -> Vec<Vec<Expr>> {
-        let from_pod =
-            vec![self.source().load(Register::R0), lookup(Map::PodCidrs, Lookup::Contained), goto_pick(cluster)];
+        let known =
+            |field: Field, set| vec![field.load(Register::R0), lookup(set, Lookup::Contained), goto_pick(cluster)];
+        let from_pod = known(self.source(), Map::PodCidrs);
+        let by_pods_interface = known(Field::IifName, Map::PodInterfaces);
         let mut from_node: Vec<Expr> = is_local(Field::FibSaddrType).into();
         from_node.extend(self.mark_for_masquerade());
         from_node.push(goto_pick(cluster));
         let others = local.map_or_else(|| Expr::goto(&Action::Drop(cluster.key).to_string()), goto_pick);
-        vec![from_pod, from_node, vec![others]]
+        vec![from_pod, by_pods_interface, from_node, vec![others]]
     }
 
     /// For each length a look at whether the source's network of that length is let in.

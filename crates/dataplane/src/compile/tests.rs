@@ -7,6 +7,7 @@ use nft::{Element, Role};
 use super::elements::endpoint_hash;
 use super::intervals::{everything, intervals, loopback};
 use super::*;
+use crate::model::{InterfaceName, PodInterface};
 use crate::route::{Endpoint, List, Masquerade};
 
 fn compiler(family: Family) -> Compiler {
@@ -75,6 +76,7 @@ local-n2
                     @endpoints
 by-source-n5-n2
   ip saddr @pod-cidrs goto n5
+  iifname @pod-interfaces goto n5
   fib saddr type local meta mark set meta mark | 0x00004000 goto n5
   goto local-n2
 firewall/8/28-by-source-n5-n2
@@ -241,4 +243,30 @@ fn masquerade_has_the_ports_that_are_no_node_ports() {
     assert_eq!(masquerade_ranges(&(0..=0)), [1024..=65_535]);
     assert_eq!(masquerade_ranges(&std::ops::RangeInclusive::new(2, 1)), [1024..=65_535]);
     assert_eq!(masquerade_ranges(&(0..=u16::MAX)), []);
+}
+
+#[test]
+fn interfaces_become_intervals_of_names() {
+    let name = |text| InterfaceName::new(text).unwrap();
+    let text = |wanted: &[PodInterface]| -> Vec<String> {
+        let elements = intervals::interfaces(wanted).into_iter();
+        let texts = elements.map(|element| {
+            let bytes: Vec<u8> = element.key.as_slice().iter().copied().take_while(|byte| *byte != 0).collect();
+            let end = element.key.as_slice().ends_with(&[1]);
+            let sign = if element.role == Role::IntervalEnd { "<" } else { ">=" };
+            format!("{sign}{}{}", String::from_utf8_lossy(&bytes), if end { "+1" } else { "" })
+        });
+        texts.collect()
+    };
+    assert_eq!(text(&[]), [""; 0]);
+    assert_eq!(text(&[PodInterface::Named(name("cni0"))]), [">=cni0", "<cni0+1"]);
+    assert_eq!(text(&[PodInterface::Prefixed(name("veth"))]), [">=veth", "<veti"]);
+    let several =
+        [PodInterface::Prefixed(name("veth")), PodInterface::Named(name("veth12")), PodInterface::Named(name("b"))];
+    assert_eq!(text(&several), [">=b", "<b+1", ">=veth", "<veti"]);
+    let prefix = PodInterface::Prefixed(name("cali"));
+    for (other, matches) in [("cali", true), ("cali12345678901", true), ("calj", false), ("cal", false), ("a", false)] {
+        assert_eq!(prefix.matches(name(other)), matches, "{other}");
+    }
+    assert!(!prefix.matches(InterfaceName::default()), "what this machine makes comes by none");
 }

@@ -101,7 +101,7 @@ fn needs(decision: Decision, list: List) -> bool {
 
 /// For the cluster IPs. `cluster` is empty only if there is no endpoint anywhere.
 fn internal(service: &Service, node: &Node, family: Family, no_cluster: bool, no_local: bool) -> Decision {
-    let pods_known = node.pod_cidrs.iter().any(|net| Family::of_net(net) == family);
+    let pods_known = !node.pod_interfaces.is_empty() || node.pod_cidrs.iter().any(|net| Family::of_net(net) == family);
     let masquerade = match (node.masquerade_all, pods_known) {
         (true, _) => Masquerade::Always,
         (false, true) => Masquerade::FromOutside,

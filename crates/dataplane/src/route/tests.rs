@@ -148,6 +148,7 @@ fn nobody_takes_a_cluster_ip_by_writing_it_into_external_ips() {
         destination: ip("10.96.0.1"),
         port: 80,
         protocol: 6,
+        interface: Default::default(),
         made_here: false,
     };
     let verdict = Table::new(&model, Family::V4).verdict(&packet, |_| false);

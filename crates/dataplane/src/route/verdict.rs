@@ -7,7 +7,7 @@ use std::num::NonZeroU16;
 
 use ipnet::IpNet;
 
-use crate::model::{Family, Model, Node, Protocol};
+use crate::model::{Family, InterfaceName, Model, Node, Protocol};
 use crate::route::{Decision, Destination, Endpoint, Masquerade, Route, ServiceRoutes, node_port_ranges, route};
 
 /// The first packet of a connection, as it reaches this node or is made by it.
@@ -23,6 +23,8 @@ pub struct Packet {
     pub port: u16,
     /// IANA's number of the transport protocol.
     pub protocol: u8,
+    /// By which interface it came; none if this machine made it.
+    pub interface: InterfaceName,
     /// Whether this machine made it.
     pub made_here: bool,
 }
@@ -157,7 +159,8 @@ impl Table {
         if firewalled && !contains(&service.sources, packet.source) {
             return Verdict::Drop;
         }
-        let from_pod = contains(&self.node.pod_cidrs, packet.source);
+        let from_pod = contains(&self.node.pod_cidrs, packet.source)
+            || self.node.pod_interfaces.iter().any(|interface| interface.matches(packet.interface));
         match decision {
             Decision::Reject => Verdict::Reject,
             Decision::Drop => Verdict::Drop,

@@ -186,6 +186,7 @@ impl<'m, 'a> Machine<'m, 'a> {
 
     fn meta(&mut self, key: MetaKey, dreg: Register) -> bool {
         match key {
+            MetaKey::IifName => self.registers.store(dreg, self.flow.packet.interface.as_bytes()),
             MetaKey::L4proto => self.registers.store(dreg, &[self.flow.packet.protocol]),
             MetaKey::Mark => self.registers.store_number(dreg, self.flow.mark),
             MetaKey::Priority => self.registers.store_number(dreg, self.flow.priority),

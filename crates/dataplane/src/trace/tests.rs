@@ -21,6 +21,7 @@ fn packet(source: &str) -> Packet {
         destination: ip("10.96.0.1"),
         port: 80,
         protocol: 6,
+        interface: Default::default(),
         made_here: false,
     }
 }

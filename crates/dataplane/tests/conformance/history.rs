@@ -111,7 +111,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         8 => (0..8u8, name.clone(), 0..ENDPOINTS.len(), 0..GIVEN.len())
             .prop_map(|(name, owner, endpoints, of)| Step::Slice { name, owner, endpoints, of }),
         2 => (0..8u8).prop_map(|name| Step::NoSlice { name }),
-        2 => (0..12u8).prop_map(Step::Node),
+        2 => (0..14u8).prop_map(Step::Node),
         6 => Just(Step::Sync),
         1 => any::<(bool, bool)>().prop_map(|(comments, counters)| Step::Restart { comments, counters }),
     ]
@@ -132,6 +132,8 @@ fn node(kind: u8) -> Node {
         8 => node.masquerade_all = true,
         9 => node.service_cidrs = vec![world::net("10.96.0.0/29"), world::net("fd00::a60:0/112")],
         10 => node.loopback_relay = None,
+        11 => (node.pod_cidrs, node.pod_interfaces) = (Vec::new(), vec![world::pods_interfaces("pod-*")]),
+        12 => node.pod_interfaces = ["pod-a", "lan", "pod-*"].map(world::pods_interfaces).into(),
         _ => {}
     }
     node
@@ -216,7 +218,10 @@ pub fn check_against_a_fresh_start(said: &Said, held: &Dataplane<fake::Backend>)
 /// Whoever sends whatever to wherever: what the rules do is what the routes say.
 fn check_packets(dataplane: &Dataplane<fake::Backend>) -> Result<(), TestCaseError> {
     let (model, ruleset) = (dataplane.model(), &dataplane.backend().ruleset);
-    let askers = ["p", "q", "host", "out", "a"].map(|name| (world::ip(world::host(name).address), name == "host"));
+    let askers = ["p", "q", "host", "out", "a"].map(|name| {
+        let asker = world::host(name);
+        (world::ip(asker.address), asker.interface(name == "host"), name == "host")
+    });
     let places = [
         ("10.96.0.1", 80),
         ("10.96.0.2", 80),
@@ -234,11 +239,12 @@ fn check_packets(dataplane: &Dataplane<fake::Backend>) -> Result<(), TestCaseErr
     for family in [Family::V4, Family::V6] {
         let table = Table::new(model, family);
         let of = |address| if family == Family::V6 { world::v6(address) } else { address };
-        for (source, made_here) in askers {
+        for (source, interface, made_here) in askers {
             for (destination, port) in places {
                 for protocol in [6, 17, 132] {
                     let (source, destination) = (of(source), of(world::ip(destination)));
-                    let packet = Packet { source, source_port: 40000, destination, port, protocol, made_here };
+                    let packet =
+                        Packet { source, source_port: 40000, destination, port, protocol, interface, made_here };
                     let found = traced(ruleset, &packet, "a history");
                     prop_assert_eq!(found, routed(&table, &packet), "{:?}", packet);
                 }

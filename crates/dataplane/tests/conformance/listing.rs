@@ -15,6 +15,8 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
     }
     let (cluster, mut kernel) = cluster("listing")?;
     let model = kernel.model_mut();
+    let pod_interfaces = ["cni0", "veth*"].map(crate::world::pods_interfaces).into();
+    model.set_node(dataplane::Node { pod_interfaces, ..crate::world::node() });
     set(model, "plain", 1, "np", "a b c");
     set(model, "udp", 2, "udp itp=local", "a c");
     set(model, "sticky", 3, "affinity=10800", "a b");
@@ -41,6 +43,9 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
         "meta priority set ip daddr . meta l4proto . th dport map @services meta priority vmap @classes",
         "ip daddr . meta l4proto . th dport . numgen random mod 3 map @endpoints",
         "ip daddr @cluster-ips goto reject",
+        "ip saddr != @pod-cidrs iifname != @pod-interfaces meta mark set",
+        "elements = { \"cni0\",",
+        "\"veth*\" }",
         "10.96.0.1 . tcp . 80 : 0x0",
         "update @affinity { ip saddr . meta priority & ffff:f000 timeout 3h : meta priority }",
         "add @connections { ip daddr . meta l4proto . th dport counter }",

@@ -35,13 +35,14 @@ use dataplane::{Config, Dataplane, Family, Model};
 use row::{Expected, Row, rows};
 
 /// By subject.
-const ROWS: [&str; 6] = [
+const ROWS: [&str; 7] = [
     include_str!("rows.txt"),
     include_str!("rows/policies.txt"),
     include_str!("rows/endpoints.txt"),
     include_str!("rows/addresses.txt"),
     include_str!("rows/several.txt"),
     include_str!("rows/changes.txt"),
+    include_str!("rows/interfaces.txt"),
 ];
 
 fn all_rows() -> Vec<Row> {

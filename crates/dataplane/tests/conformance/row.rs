@@ -174,6 +174,11 @@ fn say_of_node(node: &mut Node, key: &str, value: &str) -> bool {
         "masq-all" => node.masquerade_all = true,
         "no-pod-cidr" => node.pod_cidrs.clear(),
         "pod-cidr" => node.pod_cidrs = value.split(',').map(net).collect(),
+        "pod-if" => {
+            node.pod_cidrs.clear();
+            node.pod_interfaces = value.split(',').map(world::pods_interfaces).collect();
+        }
+        "pod-if-too" => node.pod_interfaces = value.split(',').map(world::pods_interfaces).collect(),
         "no-service-cidr" => node.service_cidrs.clear(),
         "service-cidr" => node.service_cidrs = value.split(',').map(net).collect(),
         "no-zone" => node.zone = None,
@@ -320,7 +325,8 @@ fn packet(text: &str, protocol: Protocol) -> (&'static str, Packet) {
     let made_here = who == "host";
     let source = ip(asker.address);
     let port = port.unwrap_or(usual);
-    (asker.name, Packet { source, source_port: 40000, destination, port, protocol, made_here })
+    let interface = asker.interface(made_here);
+    (asker.name, Packet { source, source_port: 40000, destination, port, protocol, interface, made_here })
 }
 
 fn expected(text: &str) -> Expected {

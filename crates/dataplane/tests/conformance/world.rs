@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
 
 use dataplane::Node;
-use dataplane::model::{Conditions, SliceEndpoint};
+use dataplane::model::{Conditions, InterfaceName, PodInterface, SliceEndpoint};
 use ipnet::IpNet;
 
 /// This node's own addresses: on the nodes' network, towards outside, towards its Pods.
@@ -90,6 +90,27 @@ pub const HOSTS: [Host; 12] = [
     Host { name: "out2", address: "192.0.2.77", node: "" },
 ];
 
+impl Host {
+    /// The interface of the node by which its packets come: each Pod of this node has its own.
+    pub fn interface(&self, made_here: bool) -> InterfaceName {
+        let is_pod = self.address.starts_with("10.244.");
+        let name = match self.node {
+            _ if made_here => return InterfaceName::default(),
+            "" => "wan".to_owned(),
+            "here" if is_pod => format!("pod-{}", self.name),
+            _ => "lan".to_owned(),
+        };
+        InterfaceName::new(&name).unwrap()
+    }
+}
+
+/// `NAME`, or `PREFIX*`.
+pub fn pods_interfaces(text: &str) -> PodInterface {
+    let name = |text| InterfaceName::new(text).unwrap();
+    text.strip_suffix('*')
+        .map_or_else(|| PodInterface::Named(name(text)), |prefix| PodInterface::Prefixed(name(prefix)))
+}
+
 pub fn host(name: &str) -> &'static Host {
     HOSTS.iter().find(|host| host.name == name).unwrap_or_else(|| panic!("nobody is called {name}"))
 }
@@ -102,6 +123,7 @@ pub fn node() -> Node {
         addresses: vec![ip("172.30.0.1")],
         node_port_addresses: Vec::new(),
         pod_cidrs: vec![net("10.244.0.0/16")],
+        pod_interfaces: Vec::new(),
         service_cidrs: vec![net("10.96.0.0/16")],
         loopback_relay: NonZeroU16::new(RELAY_PORT),
         masquerade_all: false,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use dataplane::model::PodInterface;
 use ipnet::IpNet;
 
 use super::conntrack::Conntrack;
@@ -98,4 +99,6 @@ pub enum Pods {
     OfNode,
     /// From these ranges. With none nothing is known of Pods, and nothing is masqueraded for coming from elsewhere.
     Ranges(Vec<IpNet>),
+    /// By these interfaces.
+    Interface(PodInterface),
 }

@@ -14,7 +14,7 @@ const KIND: &str = "KubeProxyConfiguration";
 
 /// Fields that are kube-proxy's and mean nothing here: what they tune is done otherwise, or there is nothing like it.
 /// A name that ends in a dot stands for everything below it.
-const WITHOUT_MEANING: [&str; 24] = [
+const WITHOUT_MEANING: [&str; 22] = [
     "featureGates.",
     "logging.",
     "winkernel.",
@@ -37,8 +37,6 @@ const WITHOUT_MEANING: [&str; 24] = [
     "iptables.minSyncPeriod",
     "nftables.syncPeriod",
     "nftables.minSyncPeriod",
-    "detectLocal.bridgeInterface",
-    "detectLocal.interfaceNamePrefix",
 ];
 
 /// Why a file is refused, in one line with the cure.
@@ -95,6 +93,8 @@ pub fn read(text: &str) -> Result<File, FileError> {
         bind_hard_fail: reader.truth("bindAddressHardFail")?,
         local_mode: reader.parsed("detectLocalMode", options::parse_local_mode)?.or(Some(LocalMode::ClusterCidr)),
         cluster_cidrs: reader.parsed("clusterCIDR", options::parse_cluster_cidrs)?,
+        bridge_interface: reader.parsed("detectLocal.bridgeInterface", options::parse_interface)?,
+        interface_name_prefix: reader.parsed("detectLocal.interfaceNamePrefix", options::parse_interface)?,
         node_ports: reader.node_ports(mode.as_deref())?,
         masquerade_all: reader.of_mode(mode.as_deref(), "masqueradeAll", Reader::truth)?,
         masquerade_bit: reader.of_mode(mode.as_deref(), "masqueradeBit", |reader, field| {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dataplane::model::{InterfaceName, PodInterface};
 use ipnet::IpNet;
 
 use super::config::{Config, HEALTH_PORT, METRICS_PORT, NodePorts, Pods};
@@ -28,13 +29,17 @@ pub enum Bind {
     At(SocketAddr),
 }
 
-/// How Pods' traffic is told from others', as far as it can be carried out.
+/// How Pods' traffic is told from others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalMode {
     /// By the ranges of all the cluster's Pods (`clusterCIDR`).
     ClusterCidr,
     /// By the ranges that the node's object says.
     NodeCidr,
+    /// By the bridge by which it comes (`detectLocal.bridgeInterface`).
+    BridgeInterface,
+    /// By how the names of the interfaces begin by which it comes (`detectLocal.interfaceNamePrefix`).
+    InterfaceNamePrefix,
 }
 
 /// What was said; `None`: nothing.
@@ -56,6 +61,10 @@ pub struct Options {
     pub local_mode: Option<LocalMode>,
     /// `clusterCIDR`
     pub cluster_cidrs: Option<Vec<IpNet>>,
+    /// `detectLocal.bridgeInterface`
+    pub bridge_interface: Option<InterfaceName>,
+    /// `detectLocal.interfaceNamePrefix`
+    pub interface_name_prefix: Option<InterfaceName>,
     /// `nodePortAddresses`
     pub node_ports: Option<NodePorts>,
     /// `nftables.masqueradeAll`
@@ -107,6 +116,8 @@ impl Options {
             bind_hard_fail: self.bind_hard_fail.or(other.bind_hard_fail),
             local_mode: self.local_mode.or(other.local_mode),
             cluster_cidrs: self.cluster_cidrs.or(other.cluster_cidrs),
+            bridge_interface: self.bridge_interface.or(other.bridge_interface),
+            interface_name_prefix: self.interface_name_prefix.or(other.interface_name_prefix),
             node_ports: self.node_ports.or(other.node_ports),
             masquerade_all: self.masquerade_all.or(other.masquerade_all),
             masquerade_bit: self.masquerade_bit.or(other.masquerade_bit),
@@ -127,7 +138,10 @@ impl Options {
     }
 
     /// What is to be done for the node of this name.
-    pub fn settle(self, node_name: String) -> Config {
+    ///
+    /// # Errors
+    /// One line with the cure, where what was said does not suffice.
+    pub fn settle(self, node_name: String) -> Result<Config, String> {
         let v6 = self.bind_address.is_some_and(|address| address.is_ipv6());
         let (everywhere, itself): (IpAddr, IpAddr) = if v6 {
             (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into())
@@ -139,13 +153,27 @@ impl Options {
             Some(Bind::At(address)) => Some(address),
             None => Some(default),
         };
+        let missing =
+            |mode, field, flag| format!("detectLocalMode {mode} needs a name; give it as {field}, or as {flag}");
         let pods = match (self.local_mode, self.cluster_cidrs) {
             (None | Some(LocalMode::ClusterCidr), Some(ranges)) => Pods::Ranges(ranges),
             (Some(LocalMode::ClusterCidr), None) => Pods::Ranges(Vec::new()),
             (None | Some(LocalMode::NodeCidr), _) => Pods::OfNode,
+            (Some(LocalMode::BridgeInterface), _) => {
+                let name = self.bridge_interface.ok_or_else(|| {
+                    missing("BridgeInterface", "detectLocal.bridgeInterface", "--pod-bridge-interface")
+                })?;
+                Pods::Interface(PodInterface::Named(name))
+            }
+            (Some(LocalMode::InterfaceNamePrefix), _) => {
+                let prefix = self.interface_name_prefix.ok_or_else(|| {
+                    missing("InterfaceNamePrefix", "detectLocal.interfaceNamePrefix", "--pod-interface-name-prefix")
+                })?;
+                Pods::Interface(PodInterface::Prefixed(prefix))
+            }
         };
         let own = Config::new(node_name);
-        Config {
+        Ok(Config {
             health_address: address(self.health, SocketAddr::new(everywhere, HEALTH_PORT)),
             metrics_address: address(self.metrics, SocketAddr::new(itself, METRICS_PORT)),
             bind_hard_fail: self.bind_hard_fail.unwrap_or(false),
@@ -162,7 +190,7 @@ impl Options {
             counters: self.counters.unwrap_or(own.counters),
             dns: None,
             node_name: own.node_name,
-        }
+        })
     }
 }
 
@@ -255,16 +283,26 @@ pub(super) fn everything() -> [IpNet; 2] {
 /// Reads which traffic is Pods', by one of kube-proxy's words.
 ///
 /// # Errors
-/// One line with the cure, also for those words that cannot be carried out.
+/// One line with the cure.
 pub fn parse_local_mode(text: &str) -> Result<LocalMode, String> {
     match text {
         "ClusterCIDR" => Ok(LocalMode::ClusterCidr),
         "NodeCIDR" => Ok(LocalMode::NodeCidr),
-        "BridgeInterface" | "InterfaceNamePrefix" => Err(format!(
-            "{text} tells Pods' traffic by its interface, which this agent cannot: it tells it by its address; choose NodeCIDR, or ClusterCIDR with the range of the cluster's Pods"
+        "BridgeInterface" => Ok(LocalMode::BridgeInterface),
+        "InterfaceNamePrefix" => Ok(LocalMode::InterfaceNamePrefix),
+        _ => Err(format!(
+            "{text:?} is no way to tell Pods' traffic; choose NodeCIDR, ClusterCIDR, BridgeInterface or InterfaceNamePrefix"
         )),
-        _ => Err(format!("{text:?} is no way to tell Pods' traffic; choose NodeCIDR or ClusterCIDR")),
     }
+}
+
+/// Reads the name of an interface, or how names begin.
+///
+/// # Errors
+/// One line with the cure.
+pub fn parse_interface(text: &str) -> Result<InterfaceName, String> {
+    let name = InterfaceName::new(text);
+    name.ok_or_else(|| format!("{text:?} is no interface's name; give one of at most 15 bytes, such as cni0 or veth"))
 }
 
 /// Reads a bit of the packet mark.

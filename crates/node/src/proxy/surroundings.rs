@@ -40,6 +40,11 @@ pub(super) fn model_node(config: &Config, own: &OwnNode, service_cidrs: &[IpNet]
         pod_cidrs: match &config.pods {
             Pods::OfNode => own.pod_cidrs.clone(),
             Pods::Ranges(ranges) => ranges.clone(),
+            Pods::Interface(_) => Vec::new(),
+        },
+        pod_interfaces: match &config.pods {
+            Pods::Interface(interface) => vec![*interface],
+            Pods::OfNode | Pods::Ranges(_) => Vec::new(),
         },
         service_cidrs: service_cidrs.to_vec(),
         masquerade_all: config.masquerade_all,

@@ -10,7 +10,7 @@ fn file(body: &str) -> File {
 }
 
 fn config(body: &str) -> Config {
-    file(body).options.settle("node-1".to_owned())
+    file(body).options.settle("node-1".to_owned()).unwrap()
 }
 
 #[track_caller]
@@ -94,7 +94,7 @@ fn the_file_that_kubeadm_writes_means_the_defaults_and_says_nothing_strange() {
     assert_eq!(file.ignored, ["logging".to_owned()], "the zeros of its texts");
     assert_eq!(file.mode, None);
     assert_eq!(file.options.kubeconfig.as_deref(), Some("/var/lib/kube-proxy/kubeconfig.conf".as_ref()));
-    let config = file.options.settle("node-1".to_owned());
+    let config = file.options.settle("node-1".to_owned()).unwrap();
     assert_eq!(config.health_address, Some("0.0.0.0:10256".parse().unwrap()));
     assert_eq!(config.metrics_address, Some("127.0.0.1:10249".parse().unwrap()));
     assert_eq!(config.pods, Pods::Ranges(vec!["10.244.0.0/16".parse().unwrap()]));
@@ -141,7 +141,7 @@ fn the_section_of_the_mode_counts_and_iptables_node_ports_are_everywhere() {
     let sections = "iptables: { masqueradeBit: 3, masqueradeAll: true }\nnftables: { masqueradeBit: 15 }\n";
     let iptables = file(&format!("mode: iptables\n{sections}"));
     assert_eq!(iptables.mode.as_deref(), Some("iptables"), "it is said that it is nftables here");
-    let config = iptables.options.settle("node-1".to_owned());
+    let config = iptables.options.settle("node-1".to_owned()).unwrap();
     assert_eq!((config.masquerade_all, config.masquerade_mark), (true, 8));
     assert!(!config.node_ports.primary);
     assert_eq!(config.node_ports.ranges.len(), 2);
@@ -152,7 +152,7 @@ fn the_section_of_the_mode_counts_and_iptables_node_ports_are_everywhere() {
 #[test]
 fn without_a_range_of_pods_nothing_is_known_of_them_as_kube_proxy_has_it() {
     assert_eq!(config("").pods, Pods::Ranges(Vec::new()));
-    assert_eq!(Options::default().settle("node-1".to_owned()).pods, Pods::OfNode, "but without a file");
+    assert_eq!(Options::default().settle("node-1".to_owned()).unwrap().pods, Pods::OfNode, "but without a file");
 }
 
 #[test]
@@ -167,12 +167,12 @@ fn a_field_that_nobody_knows_is_said_and_one_without_meaning_only_when_it_says_s
 fn what_cannot_be_is_refused_with_the_field_and_the_cure() {
     for (body, line) in [
         (
-            "detectLocalMode: BridgeInterface",
-            "detectLocalMode: BridgeInterface tells Pods' traffic by its interface, which this agent cannot: it tells it by its address; choose NodeCIDR, or ClusterCIDR with the range of the cluster's Pods",
+            "detectLocal: { bridgeInterface: a/b }",
+            r#"detectLocal.bridgeInterface: "a/b" is no interface's name; give one of at most 15 bytes, such as cni0 or veth"#,
         ),
         (
             "detectLocalMode: Nearby",
-            r#"detectLocalMode: "Nearby" is no way to tell Pods' traffic; choose NodeCIDR or ClusterCIDR"#,
+            r#"detectLocalMode: "Nearby" is no way to tell Pods' traffic; choose NodeCIDR, ClusterCIDR, BridgeInterface or InterfaceNamePrefix"#,
         ),
         (
             "clusterCIDR: 10.244.0.0/16,10.245.0.0/16",
@@ -213,7 +213,7 @@ fn what_cannot_be_is_refused_with_the_field_and_the_cure() {
 fn the_command_line_wins_over_the_file() {
     let line = Options { masquerade_all: Some(false), oom_score_adj: Some(7), ..Options::default() };
     let both = line.or(file("nftables: { masqueradeAll: true, masqueradeBit: 9 }\noomScoreAdj: 3").options);
-    let config = both.settle("node-1".to_owned());
+    let config = both.settle("node-1".to_owned()).unwrap();
     assert_eq!((config.masquerade_all, config.masquerade_mark, config.oom_score_adj), (false, 1 << 9, Some(7)));
 }
 

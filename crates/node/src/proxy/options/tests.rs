@@ -44,9 +44,31 @@ fn a_server_is_switched_off_and_a_range_of_pods_needs_no_mode() {
         cluster_cidrs: Some(vec!["10.244.0.0/16".parse().unwrap()]),
         ..Options::default()
     };
-    let config = options.settle("node-1".to_owned());
+    let config = options.settle("node-1".to_owned()).unwrap();
     assert_eq!(config.metrics_address, None);
     assert_eq!(config.pods, Pods::Ranges(vec!["10.244.0.0/16".parse().unwrap()]));
+}
+
+#[test]
+fn pods_are_told_by_their_interface_if_it_is_said_which() {
+    let name = |text| InterfaceName::new(text).unwrap();
+    let options = |mode| Options {
+        local_mode: Some(parse_local_mode(mode).unwrap()),
+        cluster_cidrs: Some(vec!["10.244.0.0/16".parse().unwrap()]),
+        ..Options::default()
+    };
+    let pods = |options: Options| options.settle("node-1".to_owned()).map(|config| config.pods);
+    let bridge = Options { bridge_interface: Some(name("cni0")), ..options("BridgeInterface") };
+    assert_eq!(pods(bridge), Ok(Pods::Interface(PodInterface::Named(name("cni0")))));
+    let prefix = Options { interface_name_prefix: Some(name("veth")), ..options("InterfaceNamePrefix") };
+    assert_eq!(pods(prefix), Ok(Pods::Interface(PodInterface::Prefixed(name("veth")))));
+    for mode in ["BridgeInterface", "InterfaceNamePrefix"] {
+        let refused = pods(options(mode)).unwrap_err();
+        assert!(refused.contains(mode) && refused.contains("give it as detectLocal."), "{refused}");
+    }
+    for wrong in ["", ".", "a/b", "a b", "sixteen-bytes-it", "ethé"] {
+        assert!(parse_interface(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]
