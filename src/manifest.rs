@@ -92,6 +92,16 @@ pub async fn apply(client: &Client, object: &Value) -> Result<String> {
     }
 }
 
+/// What of an object its owner writes: a controller may write its status between two looks.
+fn wanted(mut object: DynamicObject) -> DynamicObject {
+    object.metadata.resource_version = None;
+    object.metadata.managed_fields = None;
+    if let Some(fields) = object.data.as_object_mut() {
+        fields.remove("status");
+    }
+    object
+}
+
 async fn write(client: &Client, kind: &Kind, name: &str, object: &Value) -> Result<&'static str, kube::Error> {
     let resource = ApiResource {
         group: kind.group.to_owned(),
@@ -112,8 +122,7 @@ async fn write(client: &Client, kind: &Kind, name: &str, object: &Value) -> Resu
         return api.create(&PostParams::default(), &new).await.map(|_| "created");
     };
     let after = api.patch(name, &PatchParams::default(), &Patch::Merge(object)).await?;
-    let is_same = before.metadata.resource_version == after.metadata.resource_version;
-    Ok(if is_same { "unchanged" } else { "configured" })
+    Ok(if wanted(before) == wanted(after) { "unchanged" } else { "configured" })
 }
 
 #[cfg(test)]
