@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use testbed::Namespace;
 
-use crate::generator::{self, Generator, Load};
+use crate::generator::{self, Generator, Load, question};
 use crate::server::DNS;
 
 /// Sockets of a generator, each with a source port of its own.
@@ -172,17 +172,4 @@ fn questions(mix: Mix, seed: u32) -> Vec<Vec<u8>> {
             (0..40_000).map(|_| one()).collect()
         }
     }
-}
-
-/// A question as it is sent.
-pub fn question(name: &str, qtype: u16) -> Vec<u8> {
-    let mut packet = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        packet.push(label.len() as u8);
-        packet.extend(label.as_bytes());
-    }
-    packet.push(0);
-    packet.extend(qtype.to_be_bytes());
-    packet.extend([0, 1]);
-    packet
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testbed::Namespace;
 use tokio::runtime::Runtime;
 
-use crate::load::question;
+use crate::generator::question;
 use crate::server::DNS;
 
 const SERVICES: &str = "/api/v1/namespaces/default/services";

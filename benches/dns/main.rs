@@ -126,7 +126,12 @@ fn main() {
     std::fs::create_dir_all(&work).expect("a folder to work in");
     let portolan = arguments.portolan.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_portolan")));
 
-    table::describe_machine(&peers, &portolan);
+    figures::describe_machine(&[
+        (portolan.clone(), "--version"),
+        (peers.join("coredns"), "-version"),
+        (peers.join("kube-apiserver"), "--version"),
+        (peers.join("etcd"), "--version"),
+    ]);
     let mut cluster = Cluster::start(&peers, &work);
     cluster.grow(arguments.services);
     let place = lab::Node::new();

@@ -11,7 +11,8 @@ use clap::ValueEnum;
 use testbed::Namespace;
 
 use crate::generator;
-use crate::load::{Cores, question};
+use crate::generator::question;
+use crate::load::Cores;
 use crate::outside::UPSTREAM;
 use crate::peer::Process;
 

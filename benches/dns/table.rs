@@ -1,9 +1,6 @@
 //! The table.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use crate::server::Kind;
 
@@ -97,26 +94,4 @@ impl Table {
 fn shown(value: f64) -> String {
     let digits = if value.abs() < 10.0 { 2 } else { usize::from(value.abs() < 1000.0) };
     format!("{value:.digits$}")
-}
-
-/// The machine and the versions.
-pub fn describe_machine(peers: &Path, portolan: &Path) {
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("");
-    let model = model.trim_start_matches([' ', '\t', ':']);
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    println!("machine: {cores} x {model}, Linux {}", kernel.trim());
-    let programs = [
-        (portolan.to_owned(), "--version"),
-        (peers.join("coredns"), "-version"),
-        (peers.join("kube-apiserver"), "--version"),
-        (peers.join("etcd"), "--version"),
-    ];
-    for (program, argument) in programs {
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let output = Command::new(&program).arg(argument).output();
-        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-        println!("  {name}: {}", text.lines().next().unwrap_or("not there").trim_start_matches(&format!("{name} ")));
-    }
 }

@@ -1,6 +1,8 @@
 //! Percentiles, and what the kernel tells of a process.
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 /// A percentile of values that are sorted in place; NaN of none.
@@ -32,4 +34,20 @@ pub fn cpu(pid: u32) -> Duration {
         text.split_whitespace().next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanoseconds.sum())
+}
+
+/// Prints the machine, and of each program the version that it tells when it is given the argument.
+pub fn describe_machine(programs: &[(PathBuf, &str)]) {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("");
+    let model = model.trim_start_matches([' ', '\t', ':']);
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    println!("machine: {cores} x {model}, Linux {}", kernel.trim());
+    for (program, argument) in programs {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let output = Command::new(program).arg(argument).output();
+        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        println!("  {name}: {}", text.lines().next().unwrap_or("not there").trim_start_matches(&format!("{name} ")));
+    }
 }

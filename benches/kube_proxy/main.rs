@@ -122,7 +122,9 @@ fn main() {
     std::fs::create_dir_all(&work).expect("a folder to work in");
     let portolan = arguments.portolan.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_portolan")));
 
-    report::describe_machine(&peers, &portolan);
+    let of_peers = ["kube-proxy", "kube-apiserver", "etcd"].map(|program| (peers.join(program), "--version"));
+    let installed = ["nft", "iptables"].map(|program| (program.into(), "--version"));
+    figures::describe_machine(&[&[(portolan.clone(), "--version")], &of_peers[..], &installed].concat());
     let can_run = |kind: &Kind| {
         let missing = kind.tools().iter().find(|tool| Command::new(tool).arg("--version").output().is_err());
         missing.inspect(|tool| println!("{kind}: left out, there is no {tool} on this machine")).is_none()

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
@@ -162,28 +159,5 @@ impl Report {
             println!("   {}", row.target(self.services));
         }
         println!();
-    }
-}
-
-/// The machine and the versions.
-pub fn describe_machine(peers: &Path, portolan: &Path) {
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or("");
-    let model = model.trim_start_matches([' ', '\t', ':']);
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    println!("machine: {cores} x {model}, Linux {}", kernel.trim());
-    for (program, arguments) in [
-        (portolan.to_owned(), vec!["--version"]),
-        (peers.join("kube-proxy"), vec!["--version"]),
-        (peers.join("kube-apiserver"), vec!["--version"]),
-        (peers.join("etcd"), vec!["--version"]),
-        ("nft".into(), vec!["--version"]),
-        ("iptables".into(), vec!["--version"]),
-    ] {
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let output = Command::new(&program).args(arguments).output();
-        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-        println!("  {name}: {}", text.lines().next().unwrap_or("not there").trim_start_matches(&format!("{name} ")));
     }
 }

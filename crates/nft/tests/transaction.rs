@@ -55,8 +55,8 @@ fn ten_thousand_elements_are_one_transaction() {
         let elements: Vec<Element> = (0..10_000).map(element).collect();
         batch.add_elements(&services(), elements.clone());
         socket.commit(&batch).unwrap();
-        // While the kernel makes the set's table larger, which it does a moment later, a dump of several messages holds
-        // elements twice and leaves others out.
+        // A dump of several messages holds elements twice when the kernel makes the set's table larger meanwhile, and was
+        // seen to leave one out.
         let whole = || {
             let mut found = Vec::new();
             socket.each_element(&table(), "services", |element| found.push(element)).unwrap();

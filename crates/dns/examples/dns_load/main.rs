@@ -25,7 +25,7 @@ use dns::forward::wanted::Wanted;
 use dns::index::{EndpointRecord, PortRecord, ServiceRecord, Shape, SliceRecord};
 use dns::query::Query;
 use dns::{Config, Forwarder, Index, IndexOptions, Server};
-use generator::{Generator, Load};
+use generator::{Generator, Load, question};
 
 #[derive(Clone)]
 struct Arguments {
@@ -271,18 +271,6 @@ fn questions(arguments: &Arguments) -> Vec<Vec<u8>> {
     } else {
         (0..20_000).map(|_| mix(&mut random)).collect()
     }
-}
-
-fn question(name: &str, qtype: u16) -> Vec<u8> {
-    let mut packet = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        packet.push(label.len() as u8);
-        packet.extend(label.as_bytes());
-    }
-    packet.push(0);
-    packet.extend(qtype.to_be_bytes());
-    packet.extend([0, 1]);
-    packet
 }
 
 /// Octets of memory that this process has.
