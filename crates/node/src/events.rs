@@ -68,7 +68,10 @@ async fn write(client: &Client, node: &str, told: &Told) -> Result<(), kube::Err
         // As kubelet's, which are written before the object is known.
         About::Node => reference("Node", None, node, Some(node.to_owned())),
     };
-    let event = event(node, object, told, Timestamp::now());
+    let now = Timestamp::now();
+    let said = (told.reason, told.action, format!("node {node}: {}", told.message));
+    // Named by a number that no other event has, as Kubernetes names them.
+    let event = warning(node, object, said, (&format!("{:x}", now.as_nanosecond()), now));
     let namespace = event.metadata.namespace.clone().unwrap_or_default();
     Api::<Event>::namespaced(client.clone(), &namespace).create(&PostParams::default(), &event).await.map(drop)
 }
@@ -85,7 +88,8 @@ pub async fn uid_of_service(client: &Client, name: &NamespacedName) -> Result<Op
     Ok(found.items.into_iter().find_map(|service| service.metadata.uid))
 }
 
-fn reference(kind: &str, namespace: Option<&str>, name: &str, uid: Option<String>) -> ObjectReference {
+/// What an event is about.
+pub(crate) fn reference(kind: &str, namespace: Option<&str>, name: &str, uid: Option<String>) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some(kind.to_owned()),
@@ -96,21 +100,26 @@ fn reference(kind: &str, namespace: Option<&str>, name: &str, uid: Option<String
     }
 }
 
-fn event(node: &str, object: ObjectReference, told: &Told, now: Timestamp) -> Event {
+/// A warning about an object, as this node says it now; its name is the object's and `suffix`.
+pub(crate) fn warning(
+    node: &str,
+    object: ObjectReference,
+    (reason, action, message): (&str, &str, String),
+    (suffix, now): (&str, Timestamp),
+) -> Event {
     let time = Some(Time(now));
     let name = object.name.clone().unwrap_or_default();
     Event {
         metadata: ObjectMeta {
-            // The name is the object's and a number that no other event has, as Kubernetes names them.
-            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            name: Some(format!("{name}.{suffix}")),
             namespace: Some(object.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned())),
             ..ObjectMeta::default()
         },
         involved_object: object,
         type_: Some("Warning".to_owned()),
-        reason: Some(told.reason.to_owned()),
-        action: Some(told.action.to_owned()),
-        message: Some(format!("node {node}: {}", told.message)),
+        reason: Some(reason.to_owned()),
+        action: Some(action.to_owned()),
+        message: Some(message),
         source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node.to_owned()) }),
         reporting_component: Some(COMPONENT.to_owned()),
         reporting_instance: Some(node.to_owned()),

@@ -30,7 +30,7 @@ fn table() -> TableId {
 fn fill(kernel: &mut Kernel) {
     let model = kernel.model_mut();
     set(model, "plain", 1, "", "a b c");
-    set(model, "sticky", 2, "affinity=60 lb etp=local ranges=192.0.2.0/28,10.0.0.0/8", "a b c d");
+    set(model, "sticky", 2, "affinity=10800 lb etp=local ranges=192.0.2.0/28,10.0.0.0/8", "a b c d");
     set(model, "named", 3, "named=http np", "a c");
     set(model, "nobody", 4, "", "");
 }

@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use dataplane::Problem;
 use dataplane::model::Reason;
-use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::events::uid_of_service;
+use crate::events::{reference, uid_of_service, warning};
 use crate::follow::reason;
 
 /// How long a problem stands before it is told.
@@ -93,33 +92,9 @@ fn event(node: &str, problem: &Problem, uid: String, now: Timestamp) -> Event {
     let mut message = own.map_or_else(|| message.clone(), |node| format!("node {node}: {message}"));
     let end = (0..=LONGEST.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
     message.truncate(end.unwrap_or(0));
-    let time = Some(Time(now));
-    Event {
-        metadata: ObjectMeta {
-            name: Some(format!("{}.{:016x}", service.name(), number(&[&uid, &reason.to_string(), &message]))),
-            namespace: Some(service.namespace().to_owned()),
-            ..ObjectMeta::default()
-        },
-        involved_object: ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Service".to_owned()),
-            namespace: Some(service.namespace().to_owned()),
-            name: Some(service.name().to_owned()),
-            uid: Some(uid),
-            ..ObjectReference::default()
-        },
-        type_: Some("Warning".to_owned()),
-        reason: Some(reason.to_string()),
-        action: Some("Program".to_owned()),
-        message: Some(message),
-        source: Some(EventSource { component: Some("portolan".to_owned()), host: Some(node.to_owned()) }),
-        reporting_component: Some("portolan".to_owned()),
-        reporting_instance: Some(node.to_owned()),
-        first_timestamp: time.clone(),
-        last_timestamp: time,
-        count: Some(1),
-        ..Event::default()
-    }
+    let number = number(&[&uid, &reason.to_string(), &message]);
+    let object = reference("Service", Some(service.namespace()), service.name(), Some(uid));
+    warning(node, object, (&reason.to_string(), "Program", message), (&format!("{number:016x}"), now))
 }
 
 /// FNV-1a: the same on every node, whatever version it runs.
