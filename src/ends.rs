@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use anyhow::Result;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Whether this process was told to end.
@@ -34,13 +34,7 @@ impl Ends {
         if !is_ignored(SignalKind::hangup()) {
             kinds.push(SignalKind::hangup());
         }
-        // A listener hears only what comes after it was made, and by then its signal is caught already: what comes in
-        // between is noted here.
-        let early = Arc::new(AtomicBool::new(false));
-        for kind in &kinds {
-            signal_hook::flag::register(kind.as_raw_value(), early.clone())?;
-        }
-        let mut signals = kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
+        let (mut signals, early) = listeners(&kinds, || {})?;
         let told = CancellationToken::new();
         if early.load(Ordering::SeqCst) {
             told.cancel();
@@ -89,6 +83,17 @@ impl Ends {
     }
 }
 
+/// A listener for each kind, and whether any came before its listener was made. A listener hears only what comes after it,
+/// and by then its signal is caught already: what comes `meanwhile` would be lost.
+fn listeners(kinds: &[SignalKind], meanwhile: impl FnOnce()) -> io::Result<(Vec<Signal>, Arc<AtomicBool>)> {
+    let early = Arc::new(AtomicBool::new(false));
+    for kind in kinds {
+        signal_hook::flag::register(kind.as_raw_value(), early.clone())?;
+    }
+    meanwhile();
+    Ok((kinds.iter().copied().map(signal).collect::<io::Result<_>>()?, early))
+}
+
 /// Whether this process was started with a signal ignored (`SigIgn` of proc(5), a mask with bit 0 for signal 1).
 fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -96,3 +101,6 @@ fn is_ignored(kind: SignalKind) -> bool {
     let mask = mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or_default();
     mask & (1 << (kind.as_raw_value() - 1)) != 0
 }
+
+#[cfg(test)]
+mod tests;
