@@ -128,7 +128,12 @@ fn start(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let stays = matches!(
         cli.command,
-        Command::Up(_) | Command::Server(_) | Command::Node(_) | Command::Agent(_) | Command::Controller(_)
+        Command::Up(_)
+            | Command::Server(_)
+            | Command::Node(_)
+            | Command::Agent(_)
+            | Command::Controller(_)
+            | Command::Dns(_)
     );
     if stays {
         runtime.spawn(memory::let_go_of_code_after_start());

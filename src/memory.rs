@@ -35,16 +35,16 @@ pub async fn let_go_of_code_after_start() {
     }
 }
 
-/// Unmaps the pages of the program's own code (`MADV_DONTNEED`), which the kernel maps again as they run.
+/// Unmaps the pages of the program's and its libraries' code and constants (`MADV_DONTNEED`), which the kernel maps
+/// again as they are needed.
 ///
 /// # Errors
 /// When the kernel does not tell the mappings, or refuses.
 fn let_go_of_code() -> std::io::Result<()> {
-    let program = fs::read_link("/proc/self/exe")?;
-    let maps = fs::read_to_string("/proc/self/maps")?;
-    for (start, end) in maps.lines().filter_map(|line| code(line, &program.to_string_lossy())) {
-        // SAFETY: the mapping is the program's file, private and never written to, so that its pages have no content
-        // of their own: what is read or run there next is read from the file again (madvise(2)).
+    for (start, end) in unwritten(&fs::read_to_string("/proc/self/smaps")?) {
+        // SAFETY: the mapping is a file's, private, may not be written to, and has no page of its own (`Anonymous` is
+        // zero: relocated constants, which have, are left alone). What is read or run there next is read from the file
+        // again (madvise(2)).
         let done = unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
         if done != 0 {
             return Err(std::io::Error::last_os_error());
@@ -53,14 +53,26 @@ fn let_go_of_code() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The start of a mapping and what follows its end, if it is the program's code: `START-END r-xp OFFSET DEVICE INODE PATH`
-/// (proc_pid_maps(5)).
-fn code(line: &str, program: &str) -> Option<(usize, usize)> {
-    let mut fields = line.split_whitespace();
-    let (start, end) = fields.next()?.split_once('-')?;
-    if fields.next()? != "r-xp" || line.split_whitespace().nth(5)? != program {
-        return None;
+/// The mappings of files that hold nothing but what is in the file, as their starts and what follows their ends, from
+/// `/proc/PID/smaps` (proc_pid_smaps(5)): a line `START-END PERMISSIONS OFFSET DEVICE INODE PATH`, then lines `FIELD: SIZE kB`.
+fn unwritten(smaps: &str) -> Vec<(usize, usize)> {
+    let (mut found, mut of_file) = (Vec::new(), None);
+    for line in smaps.lines() {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        match fields.as_slice() {
+            [range, permissions, _, _, _, rest @ ..] if range.contains('-') => {
+                let is_file = rest.first().is_some_and(|path| path.starts_with('/')) && rest.len() == 1;
+                of_file = range_of(range).filter(|_| is_file && matches!(*permissions, "r-xp" | "r--p"));
+            }
+            ["Anonymous:", "0", "kB"] => found.extend(of_file.take()),
+            _ => {}
+        }
     }
+    found
+}
+
+fn range_of(text: &str) -> Option<(usize, usize)> {
+    let (start, end) = text.split_once('-')?;
     let address = |text| usize::from_str_radix(text, 16).ok();
     Some((address(start)?, address(end)?))
 }

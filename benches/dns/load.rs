@@ -1,7 +1,7 @@
 //! What is asked, and how fast it is answered.
 
 use std::fmt;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use testbed::Namespace;
@@ -15,10 +15,12 @@ const SOCKETS: usize = 128;
 const WINDOWS: [usize; 4] = [1, 2, 6, 16];
 /// How long a window is tried.
 const TRY: Duration = Duration::from_millis(1500);
+/// Where the echo is.
+pub const ECHO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5301);
 /// Names from outside.
 const HOSTS: u32 = 1000;
 
-/// Which cores a server has; the generator has the last.
+/// Which cores a server has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cores {
     /// The first alone.
@@ -78,9 +80,9 @@ pub fn top(node: &Namespace, mix: Mix, time: Duration, pid: u32) -> Found {
     try_it(window, time)
 }
 
-/// The rate of a server that shares its cores with as many generators.
-pub fn together(node: &Namespace, mix: Mix, cores: Cores, time: Duration, pid: u32) -> Found {
-    let try_it = |window, time| on(node, mix, window, cores.list(), time, pid);
+/// The rate of a server, asked by generators on both cores, whatever it has of them.
+pub fn together(node: &Namespace, mix: Mix, time: Duration, pid: u32) -> Found {
+    let try_it = |window, time| on(node, mix, window, Cores::Both.list(), time, pid);
     let window = best(|window| try_it(window, TRY));
     try_it(window, time)
 }
@@ -120,17 +122,32 @@ fn on(node: &Namespace, mix: Mix, window: usize, cores: &[usize], time: Duration
     }
 }
 
-/// Latencies at a rate: the 50th, 99th and 99.9th percentile.
-pub fn latencies(node: &Namespace, mix: Mix, rate: f64, time: Duration) -> [Duration; 3] {
+/// Latencies of a server at a rate: the 50th, 99th and 99.9th percentile.
+pub fn latencies(node: &Namespace, server: SocketAddr, mix: Mix, rate: f64, time: Duration) -> [Duration; 3] {
     let last = std::thread::available_parallelism().expect("cores").get() - 1;
     let asked = || -> std::io::Result<_> {
         let load = Load { sockets: SOCKETS, window: 1, rate: Some(rate) };
-        let mut generator = Generator::new(DNS, load, questions(mix, 1))?;
+        let mut generator = Generator::new(server, load, questions(mix, 1))?;
         generator::pin(0, last)?;
         generator.run(Duration::from_millis(500))?;
         generator.run(time)
     };
     node.run(asked).expect("a thread on the node").expect("a load").latencies.expect("latencies at a rate")
+}
+
+/// Starts what does nothing but send each question back, on the first core, until the process ends: what it takes is the
+/// generator's and the kernel's.
+pub fn echo(node: &Namespace) {
+    let socket = node.run(|| UdpSocket::bind(ECHO)).expect("a thread on the node").expect("an echo");
+    std::thread::spawn(move || {
+        generator::pin(0, Cores::First.list()[0]).expect("the first core");
+        let mut packet = [0; 4096];
+        while let Ok((length, peer)) = socket.recv_from(&mut packet) {
+            packet[2] |= 0x80;
+            // Who asks has gone perhaps, and then nobody waits for it.
+            _ = socket.send_to(&packet[..length], peer);
+        }
+    });
 }
 
 /// Asks once for each name from outside.

@@ -1,10 +1,15 @@
 //! Services that are made while somebody waits for their names.
 
+use std::collections::HashMap;
 use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
+use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use testbed::Namespace;
@@ -19,14 +24,25 @@ const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslice
 const CONNECTIONS: usize = 48;
 /// A name that does not resolve for so long has not resolved in that time.
 const GIVEN_UP: Duration = Duration::from_secs(40);
-/// Who was told "no" so often asks at longer intervals.
-const IMPATIENT: u32 = 100;
+/// Between two questions for a name: what is found is late by half of it on average.
+const STEP: Duration = Duration::from_micros(200);
 
 /// Makes Services by the API, and asks for their names on the node.
 pub struct Maker<'a> {
     runtime: Runtime,
     client: kube::Client,
     node: &'a Namespace,
+}
+
+/// What came of Services that were made, in ms after the API's answer to each POST.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// Until its name was answered.
+    pub names: Vec<f64>,
+    /// Until a watch of the measurer's own was told of it.
+    pub watched: Vec<f64>,
+    /// How many names were denied once before.
+    pub denied: usize,
 }
 
 impl<'a> Maker<'a> {
@@ -42,27 +58,62 @@ impl<'a> Maker<'a> {
         Self { runtime, client, node }
     }
 
-    /// Makes so many Services a second: how long after the API's answer each name was answered, in ms.
-    pub fn resolves(&self, prefix: &str, rate: u32, time: Duration) -> Vec<f64> {
-        let count = (time.as_secs_f64() * f64::from(rate)) as u32;
-        let bind = || -> std::io::Result<Vec<UdpSocket>> { (0..count).map(|_| socket()).collect() };
-        let sockets = self.node.run(bind).expect("a thread on the node").expect("sockets");
-        self.runtime.block_on(async {
+    /// Makes so many Services a second, and asks for each name from the moment that the API has answered.
+    pub fn resolves(&self, prefix: &str, rate: u32, time: Duration) -> Resolved {
+        let count = (time.as_secs_f64() * f64::from(rate)) as usize;
+        let socket = self.node.run(socket).expect("a thread on the node").expect("a socket");
+        let (tell, told) = mpsc::channel();
+        let asking = std::thread::spawn(move || ask(&socket, &told).expect("questions are sent"));
+        let watched = self.runtime.block_on(async {
+            let watching = self.watch(prefix.to_owned(), count).await;
             let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
             let mut tasks = tokio::task::JoinSet::new();
-            for (number, socket) in sockets.into_iter().enumerate() {
+            for number in 0..count {
                 tick.tick().await;
-                let (name, client) = (format!("{prefix}-{number}"), self.client.clone());
+                let (name, client, tell) = (format!("{prefix}-{number}"), self.client.clone(), tell.clone());
                 tasks.spawn(async move {
                     let service = json!({
                         "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
                         "spec": { "ports": [{ "name": "http", "port": 80 }] },
                     });
                     make(&client, SERVICES, &service).await;
-                    until_answered(socket, &name, Instant::now()).await.expect("a socket")
+                    let made = Made { name, answered: Instant::now(), denied: false };
+                    tell.send(made.clone()).expect("somebody asks");
+                    made
                 });
             }
-            tasks.join_all().await.into_iter().map(|took| took.as_secs_f64() * 1e3).collect()
+            drop(tell);
+            let made = tasks.join_all().await;
+            let seen = watching.await.expect("the watch lives");
+            let after = |made: Made| Some(seen.get(&made.name)?.saturating_duration_since(made.answered));
+            made.into_iter().filter_map(after).map(milliseconds).collect()
+        });
+        let asked = asking.join().expect("who asks lives");
+        Resolved {
+            denied: asked.iter().filter(|(made, _)| made.denied).count(),
+            names: asked.into_iter().map(|(_, took)| milliseconds(took)).collect(),
+            watched,
+        }
+    }
+
+    /// Begins a watch of Services: when it was told of each of so many whose names begin so.
+    async fn watch(&self, prefix: String, count: usize) -> tokio::task::JoinHandle<HashMap<String, Instant>> {
+        let services = Api::<Service>::namespaced(self.client.clone(), "default");
+        let list = services.list_metadata(&ListParams::default().limit(1)).await.expect("a list");
+        let version = list.metadata.resource_version.expect("a version");
+        let events = services.watch(&WatchParams::default(), &version).await.expect("a watch").boxed();
+        tokio::spawn(async move {
+            let mut events = events;
+            let mut seen = HashMap::new();
+            while seen.len() < count {
+                let Ok(Some(Ok(event))) = tokio::time::timeout(GIVEN_UP, events.next()).await else { break };
+                let WatchEvent::Added(service) = event else { continue };
+                let name = service.metadata.name.unwrap_or_default();
+                if name.starts_with(&prefix) {
+                    seen.insert(name, Instant::now());
+                }
+            }
+            seen
         })
     }
 
@@ -104,24 +155,51 @@ fn socket() -> std::io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Asks again and again: how long after `start` the name had an address.
-async fn until_answered(socket: UdpSocket, name: &str, start: Instant) -> std::io::Result<Duration> {
-    let socket = tokio::net::UdpSocket::from_std(socket)?;
-    let mut packet = question(&format!("{name}.default.svc.cluster.local"), 1);
-    let mut answer = [0; 512];
-    let mut asked: u32 = 0;
-    while start.elapsed() < GIVEN_UP {
-        asked += 1;
-        packet[..2].copy_from_slice(&(asked as u16).to_be_bytes());
-        socket.send(&packet).await?;
-        let heard = tokio::time::timeout(Duration::from_millis(500), socket.recv(&mut answer)).await;
-        let Ok(length) = heard else { continue };
-        if length? > 12 && answer[..2] == packet[..2] && answer[3] & 15 == 0 && answer[7] > 0 {
-            return Ok(start.elapsed());
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// A Service that was made.
+#[derive(Debug, Clone)]
+struct Made {
+    name: String,
+    answered: Instant,
+    denied: bool,
+}
+
+/// Asks for each name that is told, again and again at steps, until it is answered: how long after the API's answer.
+fn ask(socket: &UdpSocket, told: &mpsc::Receiver<Made>) -> std::io::Result<Vec<(Made, Duration)>> {
+    let mut waiting: Vec<(u16, Made)> = Vec::new();
+    let (mut found, mut next, mut more) = (Vec::new(), 0_u16, true);
+    while more || !waiting.is_empty() {
+        let new = if waiting.is_empty() { told.recv().ok() } else { told.try_recv().ok() };
+        // Told no more: an empty queue says so only to who waits.
+        more = new.is_some() || !waiting.is_empty();
+        for made in new.into_iter().chain(told.try_iter()) {
+            waiting.push((next, made));
+            next = next.wrapping_add(1);
         }
-        if asked > IMPATIENT {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        for (id, made) in &waiting {
+            let mut packet = question(&format!("{}.default.svc.cluster.local", made.name), 1);
+            packet[..2].copy_from_slice(&id.to_be_bytes());
+            // A server that is not there yet has no room for it: it is sent again.
+            _ = socket.send(&packet);
         }
+        std::thread::sleep(STEP);
+        let mut answer = [0; 512];
+        while let Ok(length) = socket.recv(&mut answer) {
+            let id = u16::from_be_bytes([answer[0], answer[1]]);
+            let Some(at) = waiting.iter().position(|(waits, _)| *waits == id).filter(|_| length > 12) else { continue };
+            if answer[3] & 15 == 0 && answer[7] > 0 {
+                let (_, made) = waiting.swap_remove(at);
+                let took = made.answered.elapsed();
+                found.push((made, took));
+            } else {
+                waiting[at].1.denied = true;
+            }
+        }
+        let over = |made: &Made| made.answered.elapsed() > GIVEN_UP;
+        found.extend(waiting.extract_if(.., |(_, made)| over(made)).map(|(_, made)| (made, GIVEN_UP)));
     }
-    Ok(GIVEN_UP)
+    Ok(found)
 }

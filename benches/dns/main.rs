@@ -6,7 +6,7 @@
 //! `~/.cache/portolan-peers`). Printed, never asserted.
 //!
 //! Reading order: [`server`] (who is measured), [`load`] (what is asked, and how fast), [`made`] (Services that are made
-//! meanwhile, and headless ones), [`outside`] (names that are none of the cluster's), [`table`]. The API server and its
+//! meanwhile, and headless ones), [`outside`] (names that are none of the cluster's), [`share`] (of the processors), [`quiet`] (the API server meanwhile), [`table`]. The API server and its
 //! objects are those of the benchmark `kube_proxy`.
 #![expect(clippy::expect_used, reason = "a benchmark says by a panic what it could not do")]
 
@@ -28,9 +28,11 @@ mod outside;
 #[allow(dead_code, reason = "as above")]
 #[path = "../kube_proxy/peer.rs"]
 mod peer;
+mod quiet;
 #[path = "../kube_proxy/seed.rs"]
 mod seed;
 mod server;
+mod share;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -42,7 +44,9 @@ use testbed::Namespace;
 use cluster::Cluster;
 use load::{Cores, Mix};
 use made::Maker;
-use server::{Kind, Server};
+use quiet::Quiet;
+use server::{DNS, Denials, Kind, Server};
+use share::Share;
 use table::{Row, Table};
 
 /// What to run.
@@ -105,7 +109,12 @@ struct Bench<'a> {
     table: Table,
     /// Half of CoreDNS' top rate, when that is known.
     half: Option<f64>,
+    /// Whether it was measured at that rate what an echo takes.
+    echoed: bool,
 }
+
+/// What of both cores a server has where it is looked how it scales: so many hundredths of each.
+const SHARE: u64 = 40;
 
 fn main() {
     let arguments = Arguments::parse();
@@ -137,8 +146,17 @@ fn main() {
     let place = lab::Node::new();
     outside::serve(&place.node);
     let half = arguments.half;
-    let mut bench =
-        Bench { arguments, peers, portolan, work, cluster, node: &place.node, table: Table::default(), half };
+    let mut bench = Bench {
+        arguments,
+        peers,
+        portolan,
+        work,
+        cluster,
+        node: &place.node,
+        table: Table::default(),
+        half,
+        echoed: false,
+    };
     for kind in bench.arguments.peers.clone() {
         bench.on_one_core(kind);
         bench.on_two_cores(kind);
@@ -158,9 +176,9 @@ impl Bench<'_> {
     }
 
     /// Starts a server that has such cores, and waits until it knows the last Service.
-    fn start(&self, kind: Kind, cores: Cores) -> Server {
+    fn start(&self, kind: Kind, cores: Cores, denials: Denials) -> Server {
         let program = if kind == Kind::Portolan { self.portolan.clone() } else { self.peers.join("coredns") };
-        let server = Server::start(kind, &program, cores, self.node, &self.cluster.kubeconfig, &self.work);
+        let server = Server::start(kind, &program, (cores, denials), self.node, &self.cluster.kubeconfig, &self.work);
         server.wait_for(self.node, &format!("many-{}.default.svc.cluster.local", self.arguments.services - 1));
         server
     }
@@ -169,7 +187,8 @@ impl Bench<'_> {
         if ![Part::Mix, Part::Latency, Part::Forwarded].iter().any(|part| self.wants(*part)) {
             return;
         }
-        let server = self.start(kind, Cores::First);
+        let server = self.start(kind, Cores::First, Denials::Kept);
+        let quiet = Quiet::new();
         let (services, time, pid) = (self.arguments.services, self.time(), server.pid());
         if self.wants(Part::Mix) {
             let top = load::top(self.node, Mix::Cluster(services), time, pid);
@@ -182,8 +201,14 @@ impl Bench<'_> {
             }
         }
         if let Some(half) = self.half.filter(|_| self.wants(Part::Latency)) {
-            let [p50, p99, _] = load::latencies(self.node, Mix::Cluster(services), half, time);
-            println!("{kind}: at {half:.0}/s: p50 {p50:?}, p99 {p99:?}");
+            if !std::mem::replace(&mut self.echoed, true) {
+                load::echo(self.node);
+                let [p50, p99, p999] = load::latencies(self.node, load::ECHO, Mix::Cluster(services), half, time);
+                println!("an echo on the server's core: at {half:.0}/s: p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}");
+                self.table.echo(p50, p99);
+            }
+            let [p50, p99, p999] = load::latencies(self.node, DNS, Mix::Cluster(services), half, time);
+            println!("{kind}: at {half:.0}/s: p50 {p50:?}, p99 {p99:?}, p99.9 {p999:?}");
             self.table.put(Row::Half50, kind, p50.as_secs_f64() * 1e6);
             self.table.put(Row::Half99, kind, p99.as_secs_f64() * 1e6);
         }
@@ -194,36 +219,55 @@ impl Bench<'_> {
             self.table.put(Row::Forwarded, kind, top.rate);
             self.table.put(Row::ForwardedCpu, kind, top.server);
         }
+        drop(quiet);
         server.stop();
     }
 
-    /// Generator and server share the cores: both have twice as much to do there, so what they do together is what scales.
+    /// A share of one core, then as much of each of two; the generators have what is left of both, and their work is the
+    /// same.
     fn on_two_cores(&mut self, kind: Kind) {
         if !self.wants(Part::Scaling) {
             return;
         }
         let mix = Mix::Cluster(self.arguments.services);
-        let [one, two] = [Cores::First, Cores::Both].map(|cores| {
-            let server = self.start(kind, cores);
-            let found = load::together(self.node, mix, cores, self.time(), server.pid());
-            println!("{kind}, {cores:?} shared with the generator: {found}");
+        let mut found = Vec::new();
+        for (cores, count) in [(Cores::First, 1), (Cores::Both, 2)] {
+            let Some(share) = Share::new(SHARE * count).expect("a control group") else {
+                println!("skipped: how {kind} scales: there is no controller cpu of cgroup v1");
+                return;
+            };
+            let server = self.start(kind, cores, Denials::Kept);
+            share.take(server.pid()).expect("the server is put into the group");
+            let quiet = Quiet::new();
+            let one = load::together(self.node, mix, self.time(), server.pid());
+            println!("{kind}, {SHARE}% of {count} cores, generators on both: {one}");
+            found.push(one);
+            drop(quiet);
             server.stop();
-            found
-        });
-        self.table.put(Row::Scaling, kind, two.rate / one.rate);
-        self.table.put(Row::ScalingCpu, kind, 2.0 * one.server / two.server);
+        }
+        self.table.put(Row::Scaling, kind, found[1].rate / found[0].rate);
+        self.table.put(Row::ScalingCpu, kind, 2.0 * found[0].server / found[1].server);
     }
 
     fn resolves(&mut self, kind: Kind) {
         if !self.wants(Part::Resolves) {
             return;
         }
-        let server = self.start(kind, Cores::Both);
+        let server = self.start(kind, Cores::Both, Denials::NotKept);
         let maker = Maker::new(&self.cluster.kubeconfig, self.node);
-        let mut took = maker.resolves(&format!("made-{}", kind.file()), 100, self.time() * 2);
-        println!("{kind}: {} Services were made", took.len());
-        for (row, p) in [(Row::Resolves50, 50.0), (Row::Resolves99, 99.0)] {
-            self.table.put(row, kind, figures::percentile(&mut took, p));
+        let mut found = maker.resolves(&format!("made-{}", kind.file()), 100, self.time() * 2);
+        println!(
+            "{kind}: {} Services were made, {} names denied before they were there",
+            found.names.len(),
+            found.denied
+        );
+        for (rows, times) in [
+            ([Row::Resolves50, Row::Resolves99], &mut found.names),
+            ([Row::Watched50, Row::Watched99], &mut found.watched),
+        ] {
+            for (row, p) in rows.into_iter().zip([50.0, 99.0]) {
+                self.table.put(row, kind, figures::percentile(times, p));
+            }
         }
         server.stop();
     }
@@ -235,7 +279,7 @@ impl Bench<'_> {
         let wide = self.arguments.endpoints / 100;
         Maker::new(&self.cluster.kubeconfig, self.node).make_headless(wide);
         for kind in self.arguments.peers.clone() {
-            let server = self.start(kind, Cores::First);
+            let server = self.start(kind, Cores::First, Denials::Kept);
             server.wait_for(self.node, &format!("wide-{}-99.wide-{}.default.svc.cluster.local", wide - 1, wide - 1));
             self.table.put(Row::Headless, kind, figures::memory(server.pid()).0);
             server.stop();

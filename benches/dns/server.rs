@@ -53,16 +53,33 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Whether CoreDNS' `cache` keeps it that a name of the cluster does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denials {
+    /// As kubeadm sets it up.
+    Kept,
+    /// It asks each time.
+    NotKept,
+}
+
 /// A running server; ended when it is dropped.
 pub struct Server {
     process: Process,
 }
 
 impl Server {
-    /// Starts it on the node; its threads have such cores.
-    pub fn start(kind: Kind, program: &Path, cores: Cores, node: &Namespace, kubeconfig: &Path, work: &Path) -> Server {
+    /// Starts it on the node; its threads have such cores. Where CoreDNS keeps denials it does not look for half a minute
+    /// whether a name has come meanwhile.
+    pub fn start(
+        kind: Kind,
+        program: &Path,
+        (cores, denials): (Cores, Denials),
+        node: &Namespace,
+        kubeconfig: &Path,
+        work: &Path,
+    ) -> Server {
         let file = work.join(format!("Corefile.{}", kind.file()));
-        fs::write(&file, corefile(kind, kubeconfig)).expect("a Corefile is written");
+        fs::write(&file, corefile(kind, denials, kubeconfig)).expect("a Corefile is written");
         let mut command = node.command(program);
         if kind == Kind::Portolan {
             command.arg("dns").arg("--kubeconfig").arg(kubeconfig).arg("--corefile").arg(&file);
@@ -101,16 +118,19 @@ impl Server {
 }
 
 /// What kubeadm gives to CoreDNS, but for what costs time when nobody looks at it.
-fn corefile(kind: Kind, kubeconfig: &Path) -> String {
-    let [mut cluster, mut sockets] = [String::new(), String::new()];
+fn corefile(kind: Kind, denials: Denials, kubeconfig: &Path) -> String {
+    let [mut cluster, mut sockets, mut cache] = [String::new(), String::new(), String::new()];
     if kind != Kind::Portolan {
         cluster = format!("  kubeconfig {} bench\n", kubeconfig.display());
+    }
+    if kind != Kind::Portolan && denials == Denials::NotKept {
+        cache = " {\n  disable denial\n }".to_owned();
     }
     if kind == Kind::Multisocket {
         sockets = " multisocket 2\n".to_owned();
     }
     format!(
         ".:53 {{\n bind 127.0.0.1\n errors\n kubernetes cluster.local in-addr.arpa ip6.arpa {{\n{cluster}  pods insecure\n  \
-         fallthrough in-addr.arpa ip6.arpa\n  ttl 30\n }}\n forward . {UPSTREAM}\n cache 30\n loadbalance\n{sockets}}}\n"
+         fallthrough in-addr.arpa ip6.arpa\n  ttl 30\n }}\n forward . {UPSTREAM}\n cache 30{cache}\n loadbalance\n{sockets}}}\n"
     )
 }

@@ -32,12 +32,36 @@ fn what_is_freed_is_not_resident_any_more() {
     assert!(given_back > BLOCK * BLOCKS / 2, "{given_back} bytes went back, of {}", BLOCK * BLOCKS);
 }
 
+/// A mapping as smaps has it.
+fn mapping(permissions: &str, path: &str, anonymous: u32) -> String {
+    format!(
+        "5500-5600 {permissions} 00001000 fe:00 42      {path}\nSize:  4 kB\nRss:  4 kB\nAnonymous:  {anonymous} kB\n\
+         AnonHugePages:  0 kB\nVmFlags: rd ex mr mw me\n"
+    )
+}
+
 #[test]
-fn only_the_programs_own_code_is_code() {
-    let line = |permissions: &str, path: &str| format!("5500-5600 {permissions} 00001000 fe:00 42      {path}");
-    assert_eq!(super::code(&line("r-xp", "/bin/portolan"), "/bin/portolan"), Some((0x5500, 0x5600)));
-    for (permissions, path) in [("r--p", "/bin/portolan"), ("rw-p", "/bin/portolan"), ("r-xp", "/lib/libc.so.6")] {
-        assert_eq!(super::code(&line(permissions, path), "/bin/portolan"), None);
+fn only_what_is_as_in_its_file_can_be_let_go() {
+    for (permissions, path, anonymous, want) in [
+        ("r-xp", "/bin/portolan", 0, true),
+        ("r--p", "/lib/libc.so.6", 0, true),
+        ("r--p", "/bin/portolan", 12, false),
+        ("rw-p", "/bin/portolan", 0, false),
+        ("r--s", "/tmp/shared", 0, false),
+        ("r-xp", "[vdso]", 0, false),
+        ("r--p", "", 0, false),
+        ("r-xp", "/bin/portolan (deleted)", 0, false),
+    ] {
+        let found = super::unwritten(&mapping(permissions, path, anonymous));
+        assert_eq!(found, if want { vec![(0x5500, 0x5600)] } else { vec![] }, "{permissions} {path} {anonymous}");
     }
-    assert_eq!(super::code("7f00-7f01 r-xp 00000000 00:00 0", "/bin/portolan"), None);
+    let two = mapping("rw-p", "[heap]", 8) + &mapping("r-xp", "/bin/portolan", 0);
+    assert_eq!(super::unwritten(&two), [(0x5500, 0x5600)]);
+}
+
+#[test]
+fn code_that_was_let_go_runs_again() {
+    super::let_go_of_code().unwrap();
+    assert_eq!(super::range_of("10-20"), Some((16, 32)));
+    super::let_go_of_code().unwrap();
 }

@@ -10,7 +10,7 @@ mod changes;
 mod known;
 mod listener;
 mod names;
-mod objects;
+pub(crate) mod objects;
 mod problems;
 mod to_dataplane;
 mod to_dns;
@@ -226,7 +226,7 @@ impl Everybody<'_> {
     fn take(&mut self, batch: Vec<Told>, listed: &mut Listed, begun: std::time::Instant) {
         for told in batch {
             match told {
-                Told::Service(objects::Change::Set(name, service, traffic)) => {
+                Told::Service(objects::Change::Set(name, (service, traffic))) => {
                     self.set_service(name, &service, traffic)
                 }
                 Told::Service(objects::Change::Gone(name)) => {
@@ -237,7 +237,7 @@ impl Everybody<'_> {
                 Told::Service(objects::Change::Synced) => {
                     listed.services.get_or_insert_with(|| begun.elapsed());
                 }
-                Told::Slice(objects::Change::Set(name, slice, traffic)) => self.set_slice(name, &slice, traffic),
+                Told::Slice(objects::Change::Set(name, (slice, traffic))) => self.set_slice(name, &slice, traffic),
                 Told::Slice(objects::Change::Gone(name)) => {
                     let key = key(&name);
                     self.listeners.iter_mut().for_each(|listener| listener.remove_slice(&key));

@@ -10,7 +10,7 @@ use dns::Index;
 use dns::config::Cluster;
 use dns::index::PodRecord;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
@@ -18,17 +18,21 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::contact::Contact;
 use crate::follow::{Change, ObjectKey, follow_heard};
+use crate::services::objects::{self, Followed, Object, follow_kind};
 use crate::services::{Listener, Names};
 use crate::views::{EndpointSlice, Pod, Service};
 
 /// The label that says whose a slice is.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// Objects of one answer when everything is listed: a page is decoded as a whole, and that is the most memory that a
-/// start takes.
+/// Batches of Services and of slices that may wait: what was read and is not in the index yet takes more than what is.
+const WAITING: usize = 2;
+/// Objects of one answer when namespaces and Pods are listed: a page is decoded as a whole.
 const PAGE: u32 = 500;
 /// How often the API is asked whether it is back, after a watch was lost and nothing has come since.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -93,18 +97,15 @@ fn kinds(
     stop: &CancellationToken,
 ) -> Vec<BoxStream<'static, Told>> {
     let everything = || watcher::Config::default().page_size(PAGE);
-    let labelled = if cluster.labels.is_empty() { everything() } else { everything().labels(&cluster.labels) };
-    let services = Api::<Service>::all(client.clone());
+    let services = followed_piecewise::<Service>("services", client, &cluster.labels, contact, stop);
     let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
     let mut kinds = vec![
-        once_synced(followed("services", services, labelled, contact, stop)).map(Told::Service).boxed(),
+        once_synced(services).map(Told::Service).boxed(),
         once_synced(followed("namespaces", namespaces, everything(), contact, stop)).map(Told::Namespace).boxed(),
     ];
     if !cluster.no_endpoints {
-        let slices = Api::<EndpointSlice>::all(client.clone());
-        kinds.push(
-            once_synced(followed("endpointslices", slices, everything(), contact, stop)).map(Told::Slice).boxed(),
-        );
+        let slices = followed_piecewise::<EndpointSlice>("endpointslices", client, "", contact, stop);
+        kinds.push(once_synced(slices).map(Told::Slice).boxed());
     }
     if super::wants_pods(cluster) {
         let pods = Api::<Pod>::all(client.clone());
@@ -123,8 +124,32 @@ fn once_synced<K: Send>(changes: impl Stream<Item = Change<K>> + Send) -> impl S
     })
 }
 
-/// Follows a kind, and keeps [`Contact`] informed. A watch that is begun again says nothing until something changes: so
-/// the API is asked for one object of the kind, with the same rights, until it answers.
+/// Follows a kind of which there is much: its list is read while it comes, and no more of it is held than some objects.
+fn followed_piecewise<K: Object + Sync>(
+    kind: &'static str,
+    client: &Client,
+    labels: &str,
+    contact: &Arc<Contact>,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Change<K>> + Send + 'static {
+    let heard = Box::new(keep_informed(kind, Api::<K>::all(client.clone()), contact, stop));
+    let followed = Followed { client: client.clone(), labels: labels.to_owned(), heard };
+    let (tell, told) = mpsc::channel(WAITING);
+    // Ends with the stream.
+    let mut task = JoinSet::new();
+    task.spawn(follow_kind::<K, objects::Change<K>>(followed, tell));
+    let batches = stream::unfold((told, task), |(mut told, task)| async move {
+        let batch: Vec<objects::Change<K>> = told.recv().await?;
+        Some((stream::iter(batch), (told, task)))
+    });
+    batches.flatten().map(|change| match change {
+        objects::Change::Set(_, object) => Change::Set(object),
+        objects::Change::Gone(name) => Change::Gone((name.namespace().to_owned(), name.name().to_owned())),
+        objects::Change::Synced => Change::Synced,
+    })
+}
+
+/// Follows a kind, and keeps [`Contact`] informed.
 fn followed<K>(
     kind: &'static str,
     api: Api<K>,
@@ -135,13 +160,28 @@ fn followed<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
-    let (asked, contact, stop) = (api.clone(), contact.clone(), stop.clone());
-    follow_heard(api, config, move |answered| {
+    let heard = keep_informed(kind, api.clone(), contact, stop);
+    follow_heard(api, config, heard)
+}
+
+/// Keeps [`Contact`] informed of a kind. A watch that is begun again says nothing until something changes: so the API is
+/// asked for one object of the kind, with the same rights, until it answers.
+fn keep_informed<K>(
+    kind: &'static str,
+    api: Api<K>,
+    contact: &Arc<Contact>,
+    stop: &CancellationToken,
+) -> impl FnMut(bool) + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let (contact, stop) = (contact.clone(), stop.clone());
+    move |answered| {
         if answered {
             contact.regain(kind);
         } else if !contact.is_lost(kind) {
             contact.lose(kind);
-            let asking = ask_until_it_answers(kind, asked.clone(), contact.clone());
+            let asking = ask_until_it_answers(kind, api.clone(), contact.clone());
             let stop = stop.clone();
             tokio::spawn(async move {
                 tokio::select! {
@@ -150,7 +190,7 @@ where
                 }
             });
         }
-    })
+    }
 }
 
 async fn ask_until_it_answers<K>(kind: &'static str, api: Api<K>, contact: Arc<Contact>)

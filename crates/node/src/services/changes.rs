@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use dataplane::Phases;
+use dataplane::{Phases, model};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::listener::Start;
-use super::objects::{self, Object, follow_kind};
+use super::objects::{self, Followed, follow_kind};
 use super::to_dataplane;
 use crate::follow;
 use crate::views::{EndpointSlice, Service};
@@ -20,40 +20,30 @@ use crate::views::{EndpointSlice, Service};
 /// How many batches of changes may wait to be taken.
 const WAITING: usize = 64;
 
-/// One change of one of the kinds that are followed.
+/// One change of one of the kinds that are followed, with what the kernel is told of it: nothing where it has no traffic.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "few at a time: a box for each would cost more than it saves")]
 pub(super) enum Told {
-    Service(objects::Change<Service>),
-    Slice(objects::Change<EndpointSlice>),
+    Service(objects::Change<(Service, Option<model::Service>)>),
+    Slice(objects::Change<(EndpointSlice, Option<model::EndpointSlice>)>),
     Namespace(follow::Change<PartialObjectMeta<Namespace>>),
-}
-
-impl Object for Service {
-    type Traffic = dataplane::model::Service;
-
-    fn traffic(&self) -> Option<Self::Traffic> {
-        to_dataplane::service(self)
-    }
-}
-
-impl Object for EndpointSlice {
-    type Traffic = dataplane::model::EndpointSlice;
-
-    fn traffic(&self) -> Option<Self::Traffic> {
-        to_dataplane::slice(self)
-    }
 }
 
 impl From<objects::Change<Service>> for Told {
     fn from(change: objects::Change<Service>) -> Told {
-        Told::Service(change)
+        Told::Service(change.map(|service| {
+            let traffic = to_dataplane::service(&service);
+            (service, traffic)
+        }))
     }
 }
 
 impl From<objects::Change<EndpointSlice>> for Told {
     fn from(change: objects::Change<EndpointSlice>) -> Told {
-        Told::Slice(change)
+        Told::Slice(change.map(|slice| {
+            let traffic = to_dataplane::slice(&slice);
+            (slice, traffic)
+        }))
     }
 }
 
@@ -73,8 +63,8 @@ impl Changes {
     pub fn follow(client: &Client, namespaces: bool) -> Changes {
         let (tell, told) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow_kind::<Service, Told>(client.clone(), tell.clone()));
-        tasks.spawn(follow_kind::<EndpointSlice, Told>(client.clone(), tell.clone()));
+        tasks.spawn(follow_kind::<Service, Told>(Followed::all(client.clone()), tell.clone()));
+        tasks.spawn(follow_kind::<EndpointSlice, Told>(Followed::all(client.clone()), tell.clone()));
         if namespaces {
             tasks.spawn(follow_namespaces(client.clone(), tell));
         }

@@ -36,33 +36,80 @@ const PAGE: u32 = 2000;
 const TOGETHER: usize = 64;
 
 /// A kind that is followed.
-pub(super) trait Object:
+pub(crate) trait Object:
     Resource<DynamicType = ()> + FromProtobuf + DeserializeOwned + Clone + Debug + Send + 'static
 {
-    /// What the kernel is told of it.
-    type Traffic: Send;
+}
 
-    /// Reads that; `None` where the kernel is told nothing.
-    fn traffic(&self) -> Option<Self::Traffic>;
+impl<K> Object for K where
+    K: Resource<DynamicType = ()> + FromProtobuf + DeserializeOwned + Clone + Debug + Send + 'static
+{
 }
 
 /// What happened to one kind.
 #[derive(Debug)]
-pub(super) enum Change<K: Object> {
-    /// An object is there, with this content, of which the kernel is told this.
-    Set(NamespacedName, K, Option<K::Traffic>),
+pub(crate) enum Change<V> {
+    /// An object is there, with this content.
+    Set(NamespacedName, V),
     /// An object is gone.
     Gone(NamespacedName),
     /// All that is there has been told: at the start, and after each reconnection.
     Synced,
 }
 
+impl<V> Change<V> {
+    /// The same of what is made of the content.
+    pub(crate) fn map<W>(self, make: impl FnOnce(V) -> W) -> Change<W> {
+        match self {
+            Change::Set(name, content) => Change::Set(name, make(content)),
+            Change::Gone(name) => Change::Gone(name),
+            Change::Synced => Change::Synced,
+        }
+    }
+}
+
+/// Hears, each time that the server says something (`true`), or that a watch is lost or cannot be begun (`false`).
+pub(crate) type Heard = Box<dyn FnMut(bool) + Send>;
+
+/// Which objects of a kind are followed.
+pub(crate) struct Followed {
+    /// How the server is reached.
+    pub(crate) client: Client,
+    /// Those that this label selector chooses; empty: all.
+    pub(crate) labels: String,
+    /// Who wants to know whether the server is there.
+    pub(crate) heard: Heard,
+}
+
+impl Followed {
+    /// All of them.
+    pub(crate) fn all(client: Client) -> Followed {
+        Followed { client, labels: String::new(), heard: Box::new(|_| {}) }
+    }
+
+    /// What is asked for, without a version.
+    fn uri<K: Object>(&self, query: &str) -> String {
+        let mut query = query.to_owned();
+        if !self.labels.is_empty() {
+            query.push_str(if query.is_empty() { "labelSelector=" } else { "&labelSelector=" });
+            for octet in self.labels.bytes() {
+                match octet {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => query.push(octet.into()),
+                    other => query.push_str(&format!("%{other:02X}")),
+                }
+            }
+        }
+        let path = K::url_path(&(), None);
+        if query.is_empty() { path } else { format!("{path}?{query}") }
+    }
+}
+
 /// Follows a kind for ever, or until nobody hears it. Errors are logged and retried.
-pub(super) async fn follow_kind<K: Object, T: From<Change<K>>>(client: Client, tell: mpsc::Sender<Vec<T>>) {
-    let mut hearer = Hearer { known: Known::default(), batch: Vec::new(), tell };
-    if follow_protobuf(&client, &mut hearer).await == Ended::NotSpoken {
+pub(crate) async fn follow_kind<K: Object, T: From<Change<K>>>(followed: Followed, tell: mpsc::Sender<Vec<T>>) {
+    let mut hearer = Hearer { known: Known::default(), batch: Vec::new(), tell, followed };
+    if follow_protobuf(&mut hearer).await == Ended::NotSpoken {
         tracing::debug!(kind = %K::kind(&()), "the server speaks no protobuf");
-        follow_json(client, &mut hearer).await;
+        follow_json(&mut hearer).await;
     }
 }
 
@@ -75,18 +122,18 @@ enum Ended {
     Unheard,
 }
 
-async fn follow_protobuf<K: Object, T: From<Change<K>>>(client: &Client, hearer: &mut Hearer<T>) -> Ended {
+async fn follow_protobuf<K: Object, T: From<Change<K>>>(hearer: &mut Hearer<T>) -> Ended {
     let mut patience = Patience::default();
     let mut said = String::new();
     // Where the watch goes on; nothing before a list.
     let mut version: Option<String> = None;
     loop {
         let done = match &mut version {
-            None => list::list::<K, T>(client, hearer).await.map(|new| {
+            None => list::list::<K, T>(hearer).await.map(|new| {
                 version = Some(new);
                 true
             }),
-            Some(version) => watch::watch::<K, T>(client, version, hearer).await,
+            Some(version) => watch::watch::<K, T>(version, hearer).await,
         };
         match done {
             Ok(true) => {
@@ -101,6 +148,8 @@ async fn follow_protobuf<K: Object, T: From<Change<K>>>(client: &Client, hearer:
             Err(error) => {
                 if error.is_forgotten() {
                     version = None;
+                } else {
+                    (hearer.followed.heard)(false);
                 }
                 // Once for each reason: a server that is away for an hour is one line.
                 let error = error.to_string();
@@ -114,9 +163,14 @@ async fn follow_protobuf<K: Object, T: From<Change<K>>>(client: &Client, hearer:
     }
 }
 
-async fn follow_json<K: Object, T: From<Change<K>>>(client: Client, hearer: &mut Hearer<T>) {
-    let pages = watcher::Config::default().page_size(PAGE);
-    let mut events = std::pin::pin!(follow::events_logged(Api::<K>::all(client), pages, |_| {}));
+async fn follow_json<K: Object, T: From<Change<K>>>(hearer: &mut Hearer<T>) {
+    let mut pages = watcher::Config::default().page_size(PAGE);
+    if !hearer.followed.labels.is_empty() {
+        pages = pages.labels(&hearer.followed.labels);
+    }
+    let all = Api::<K>::all(hearer.followed.client.clone());
+    let heard = std::mem::replace(&mut hearer.followed.heard, Box::new(|_| {}));
+    let mut events = std::pin::pin!(follow::events_logged(all, pages, heard));
     while let Some(event) = events.next().await {
         let mut next = Some(event);
         while let Some(event) = next.take() {
@@ -141,6 +195,7 @@ struct Hearer<T> {
     known: Known,
     batch: Vec<T>,
     tell: mpsc::Sender<Vec<T>>,
+    followed: Followed,
 }
 
 impl<T> Hearer<T> {
@@ -150,8 +205,7 @@ impl<T> Hearer<T> {
     {
         let name = name(&object);
         self.known.set(name.clone());
-        let traffic = object.traffic();
-        self.batch.push(Change::Set(name, object, traffic).into());
+        self.batch.push(Change::Set(name, object).into());
     }
 
     fn gone<K: Object>(&mut self, object: &K)

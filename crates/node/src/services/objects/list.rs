@@ -1,7 +1,5 @@
 //! A list of all objects of a kind, taken apart while it comes.
 
-use kube::Client;
-
 use super::answer::{Answer, Broken, PATIENCE};
 use super::{Change, Hearer, Object, read};
 use crate::protobuf::{Fields, Head, Kind, MAGIC, Malformed, RAW};
@@ -14,11 +12,10 @@ const ITEM: u32 = 2;
 const LARGEST: usize = 64 << 20;
 
 /// Tells all objects; answers with the list's version.
-pub(super) async fn list<K: Object, T: From<Change<K>>>(
-    client: &Client,
-    hearer: &mut Hearer<T>,
-) -> Result<String, Broken> {
-    let mut answer = Answer::ask(client, &K::url_path(&(), None), FORMAT, PATIENCE).await?;
+pub(super) async fn list<K: Object, T: From<Change<K>>>(hearer: &mut Hearer<T>) -> Result<String, Broken> {
+    let uri = hearer.followed.uri::<K>("");
+    let mut answer = Answer::ask(&hearer.followed.client, &uri, FORMAT, PATIENCE).await?;
+    (hearer.followed.heard)(true);
     hearer.known.begin();
     let mut reader = Reader::default();
     let mut version = None;

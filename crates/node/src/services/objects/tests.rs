@@ -16,8 +16,8 @@ use crate::views::EndpointSlice;
 impl From<Change<EndpointSlice>> for String {
     fn from(change: Change<EndpointSlice>) -> String {
         match change {
-            Change::Set(name, slice, traffic) => {
-                let count = traffic.map_or(0, |traffic| traffic.endpoints.len());
+            Change::Set(name, slice) => {
+                let count = slice.endpoints.map_or(0, |endpoints| endpoints.len());
                 format!("set {name} at {} to {count}", slice.metadata.resource_version.unwrap_or_default())
             }
             Change::Gone(name) => format!("gone {name}"),
@@ -34,6 +34,8 @@ type Answered = (u16, Vec<u8>);
 struct Script {
     answers: Arc<Mutex<VecDeque<Answered>>>,
     asked: Arc<Mutex<Vec<(String, String)>>>,
+    heard: Arc<Mutex<Vec<bool>>>,
+    labels: &'static str,
 }
 
 impl Script {
@@ -60,7 +62,10 @@ impl Script {
     /// The first changes that are told.
     async fn told(&self, count: usize) -> Vec<String> {
         let (tell, mut told) = mpsc::channel::<Vec<String>>(4);
-        let task = tokio::spawn(follow_kind::<EndpointSlice, String>(self.client(), tell));
+        let heard = self.heard.clone();
+        let heard = Box::new(move |there| heard.lock().push(there));
+        let followed = Followed { client: self.client(), labels: self.labels.to_owned(), heard };
+        let task = tokio::spawn(follow_kind::<EndpointSlice, String>(followed, tell));
         let mut all = Vec::new();
         while all.len() < count {
             let next = tokio::time::timeout(std::time::Duration::from_secs(10), told.recv()).await;
@@ -121,6 +126,7 @@ async fn a_list_then_events_then_a_list_when_the_version_is_forgotten() {
         .answer(200, event("ERROR", &status(410)))
         .answer(200, list(30, &[slice("a", 29, 1)]));
     let told = script.told(9).await;
+    assert_eq!(script.heard.lock()[..4], [true; 4], "a version that is forgotten is no server that is away");
     assert_eq!(
         told,
         [
@@ -154,6 +160,8 @@ async fn a_list_that_breaks_off_forgets_nothing() {
         .answer(503, b"not now".to_vec())
         .answer(200, list(12, &[slice("b", 11, 1)]));
     let told = script.told(7).await;
+    // A list and a watch that is refused; a list that breaks off, one that is refused, and one that is whole.
+    assert_eq!(script.heard.lock()[..5], [true, true, false, false, true]);
     assert_eq!(
         told,
         [
@@ -185,6 +193,15 @@ async fn a_server_without_protobuf_is_asked_for_documents() {
         .answer(200, format!("{added}\n").into_bytes());
     let told = script.told(4).await;
     assert_eq!(told, ["set shop/a at 4 to 2", "set shop/b at 5 to 1", "synced", "set shop/c at 11 to 3"]);
+}
+
+#[tokio::test]
+async fn objects_are_chosen_by_their_labels() {
+    let script = Script { labels: "tier in (front),!old", ..Script::default() };
+    let script = script.answer(200, list(10, &[slice("a", 4, 2)])).answer(200, Vec::new());
+    assert_eq!(script.told(2).await, ["set shop/a at 4 to 2", "synced"]);
+    let path = "/apis/discovery.k8s.io/v1/endpointslices";
+    assert_eq!(script.asked.lock()[0].0, format!("{path}?labelSelector=tier%20in%20%28front%29%2C%21old"));
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use kube::Client;
-
 use super::answer::{Answer, Broken, refused};
 use super::{Change, Hearer, Object, read};
 use crate::protobuf::{Fields, Malformed, open};
@@ -19,13 +17,13 @@ const LARGEST: usize = 64 << 20;
 /// Tells what happens, until the server ends it. `version` grows with it: where the next watch goes on. Whether anything
 /// was told.
 pub(super) async fn watch<K: Object, T: From<Change<K>>>(
-    client: &Client,
     version: &mut String,
     hearer: &mut Hearer<T>,
 ) -> Result<bool, Broken> {
-    let path = K::url_path(&(), None);
-    let uri = format!("{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={SECONDS}&resourceVersion={version}");
-    let mut answer = Answer::ask(client, &uri, FORMAT, PATIENCE).await?;
+    let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={SECONDS}&resourceVersion={version}");
+    let uri = hearer.followed.uri::<K>(&query);
+    let mut answer = Answer::ask(&hearer.followed.client, &uri, FORMAT, PATIENCE).await?;
+    (hearer.followed.heard)(true);
     let mut frames = Frames::default();
     let mut told = false;
     while let Some(piece) = answer.next().await? {
