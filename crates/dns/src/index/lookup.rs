@@ -62,7 +62,10 @@ pub(super) fn search(
     reply: &mut Reply<'_>,
     turn: u32,
 ) -> Option<Verdict> {
-    Lookup { tables, query, turn }.search(client, outside, reply)
+    let lookup = Lookup { tables, query, turn };
+    let found = lookup.search(client, outside, reply);
+    lookup.count_if_wasted(found.as_ref());
+    found
 }
 
 pub(super) struct Lookup<'a> {
@@ -81,11 +84,23 @@ impl Lookup<'_> {
         let asked = self.asked(&self.query.name, before, Pointer::QUESTION);
         match self.step(&asked, place, reply) {
             Step::Missing => {
-                self.count_search_miss(before, place);
+                // Where search paths are gone through, it is not known yet whether the question is wasted.
+                if self.tables.zones.search.is_none() {
+                    self.count_search_miss(before, place);
+                }
                 self.no_name(before, reply)
             }
             Step::Written => self.written(before, reply),
             Step::Alias(target) => self.follow(before, target, reply),
+        }
+    }
+
+    /// Counts a question that a search path has made, if it has, where it leads to nothing from here either.
+    pub(super) fn count_if_wasted(&self, found: Option<&Verdict>) {
+        let name = &self.query.name;
+        let leads_on = matches!(found, Some(Verdict::Answered(rcode::NOERROR) | Verdict::Search(_)));
+        if let Some(before) = self.tables.zones.before_cluster(name).filter(|_| !leads_on) {
+            self.count_search_miss(before, place(name, before));
         }
     }
 

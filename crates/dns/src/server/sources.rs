@@ -88,12 +88,16 @@ impl Copied {
         Self { sources: current.get(), version, current }
     }
 
-    /// The current sources.
-    pub(super) fn newest(&mut self) -> &Arc<Sources> {
+    /// Becomes a copy of the current sources.
+    pub(super) fn refresh(&mut self) {
         let version = self.current.version.load(Ordering::Acquire);
         if version != self.version {
             (self.sources, self.version) = (self.current.get(), version);
         }
+    }
+
+    /// The sources as they were last.
+    pub(super) fn sources(&self) -> &Arc<Sources> {
         &self.sources
     }
 }

@@ -41,10 +41,11 @@ impl Worker {
             match batch.receive(&self.socket, !stopping) {
                 Ok(count) => {
                     let start = Instant::now();
-                    let sources = Arc::clone(self.sources.newest());
+                    self.sources.refresh();
                     for at in 0..count {
                         turn = turn.wrapping_add(1);
-                        self.answer(&sources, &mut batch, at, turn, start);
+                        // By reference: a count of references would be written to by all threads.
+                        self.answer(self.sources.sources(), &mut batch, at, turn, start);
                     }
                     let ready = batch.ready();
                     for _ in 0..batch.send(&self.socket) {

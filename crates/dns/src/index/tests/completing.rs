@@ -4,6 +4,7 @@ use super::cluster;
 use crate::asking;
 use crate::index::{Index, IndexOptions, PodRecord, SearchOptions, Verdict};
 use crate::protocol::rtype;
+use crate::reply::Transport;
 
 fn index(further: &[&str]) -> Index {
     let further = further.iter().map(|domain| (*domain).to_owned()).collect();
@@ -130,4 +131,24 @@ fn nothing_is_gone_through_where_that_is_off_or_nobody_can_be_asked() {
     let (verdict, message) = asking::search(&index(&[]), &packet, "10.9.0.1", false);
     assert_eq!(verdict, Some(Verdict::Answered(3)));
     assert_eq!(asking::told(&message), "NXDOMAIN cluster.local.");
+}
+
+#[test]
+fn a_question_that_was_completed_is_not_wasted() {
+    let index = index(&[]);
+    let wasted = || index.search_misses().iter().map(|(_, count)| count).sum::<u64>();
+    let ask = |client: &str, name: &str| {
+        let question = asking::question(name, rtype::A, None);
+        assert!(asking::told(&asking::ask(&index, &question, Transport::Tcp).1).starts_with("NXDOMAIN"), "{name}");
+        told(&index, client, name, rtype::A)
+    };
+    assert_eq!(ask("10.9.0.1", "www.example.com.shop.svc.cluster.local."), "then [www.example.com.]");
+    assert!(ask("10.9.0.2", "lone.untold.default.svc.cluster.local.").contains("10.96.7.9"));
+    assert_eq!(wasted(), 0);
+    ask("10.9.0.1", "gone.shop.svc.cluster.local.shop.svc.cluster.local.");
+    assert_eq!(wasted(), 1, "it leads to nothing");
+    ask("10.9.0.9", "www.example.com.shop.svc.cluster.local.");
+    assert_eq!(wasted(), 2, "nobody is known there");
+    ask("10.9.0.9", "gone.shop.svc.cluster.local.");
+    assert_eq!(wasted(), 2, "nothing from elsewhere");
 }
