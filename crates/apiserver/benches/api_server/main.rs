@@ -3,11 +3,13 @@
 //! Each in turn is a process of its own (ours is this program again), in one network namespace, with one client that speaks
 //! HTTP/1.1 over TLS to both and knows them by certificates of one authority. The programs of the peers are looked for in
 //! `PORTOLAN_PEERS` (default: `~/.cache/portolan-peers`). Printed, never asserted. All of it takes ten minutes or so;
-//! `--services 2000 --pods 20000` takes two.
+//! `--services 2000 --pods 20000` takes two, and `--only portolan` or `--only kubernetes` leaves the other one out.
 //!
-//! Reading order: [`peer`] (who is measured), [`client`] (how it is asked), [`work`] (what is measured), [`report`].
+//! Reading order: [`peer`] (who is measured), [`client`] (how it is asked), [`arrival`] (when it told), [`work`] (what is
+//! measured), [`report`].
 #![expect(clippy::expect_used, reason = "a benchmark says by a panic what it could not do")]
 
+mod arrival;
 mod client;
 mod peer;
 mod report;
@@ -65,6 +67,12 @@ fn main() {
     testbed::isolate(&[Path::new("/run")]).expect("namespaces of its own");
     let work = tempfile::tempdir().expect("a folder to work in");
     println!("{sizes:?}, {} CPUs", std::thread::available_parallelism().map_or(0, usize::from));
+    let only = arguments.iter().position(|a| a == "--only").and_then(|at| arguments.get(at + 1));
+    if let Some(only) = only {
+        let kind = [Kind::Portolan, Kind::Kubernetes].into_iter().find(|kind| only == kind.name());
+        measure(kind.expect("--only portolan or --only kubernetes"), &peers, work.path(), sizes);
+        return;
+    }
     let measured = [Kind::Portolan, Kind::Kubernetes].map(|kind| measure(kind, &peers, work.path(), sizes));
     report::print(&measured[0], &measured[1]);
 }

@@ -23,6 +23,16 @@ pub enum Kind {
     Kubernetes,
 }
 
+impl Kind {
+    /// What it is called on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portolan => "portolan",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+}
+
 /// A running server.
 pub struct Peer {
     kind: Kind,
