@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use kinds::Kind;
+use kinds::kind::Column;
 use kinds::schema::{self, Type};
 use serde_json::{Value, json};
 
@@ -56,10 +57,7 @@ impl View {
     /// An answer with one object.
     pub fn object(&self, code: StatusCode, object: &Object) -> Result<Response<Body>, Status> {
         let bytes = match self.accepted.form {
-            Form::MetadataList => {
-                let why = "you may only request PartialObjectMetadataList for list results";
-                return Err(Status::not_acceptable(format!("NotAcceptable: {why}")));
-            }
+            Form::MetadataList => return Err(metadata_list_of_one()),
             _ if self.accepted.encoding == Encoding::Protobuf => {
                 return Ok(response::typed(code, protobuf::MEDIA_TYPE, Body::whole(self.protobuf(object)?)));
             }
@@ -146,24 +144,8 @@ impl View {
     }
 
     fn table<'o>(&self, metadata: Value, objects: impl Iterator<Item = &'o Object>, headings: bool) -> Vec<u8> {
-        let columns: Vec<Value> = self
-            .kind
-            .strategy
-            .columns()
-            .iter()
-            .map(|c| {
-                json!({
-                    "name": c.name, "type": c.kind, "format": c.format, "description": c.description,
-                    "priority": c.priority,
-                })
-            })
-            .collect();
-        let rows: Vec<Value> = objects.map(|object| self.row(object)).collect();
-        let columns = if headings { Value::Array(columns) } else { Value::Null };
-        let table = json!({
-            "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": columns, "rows": rows,
-        });
-        table.to_string().into_bytes()
+        let columns = headings.then(|| self.kind.strategy.columns());
+        table(metadata, columns, objects.map(|object| self.row(object)).collect()).to_string().into_bytes()
     }
 
     fn row(&self, object: &Object) -> Value {
@@ -174,13 +156,51 @@ impl View {
         if !conditions.is_empty() {
             row["conditions"] = Value::Array(conditions);
         }
-        row["object"] = match self.include {
-            IncludeObject::None => Value::Null,
-            IncludeObject::Object => document,
-            IncludeObject::Metadata => json!({
-                "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": document["metadata"],
-            }),
-        };
+        row["object"] = self.shown_in_row(document);
         row
     }
+
+    /// A document that is no kind of its own, with its columns and its row: the part of an object that has another type.
+    pub fn other(&self, document: Value, columns: &[Column], cells: Vec<Value>) -> Result<Response<Body>, Status> {
+        let shown = match self.accepted.form {
+            Form::MetadataList => return Err(metadata_list_of_one()),
+            Form::Whole | Form::AggregatedDiscovery => document,
+            Form::Metadata => metadata_of(&document),
+            Form::Table => {
+                let metadata = json!({ "resourceVersion": document["metadata"]["resourceVersion"] });
+                let object = self.shown_in_row(document);
+                table(metadata, Some(columns), vec![json!({ "cells": cells, "object": object })])
+            }
+        };
+        encoded(self.accepted.encoding, StatusCode::OK, shown.to_string().into())
+    }
+
+    fn shown_in_row(&self, document: Value) -> Value {
+        match self.include {
+            IncludeObject::None => Value::Null,
+            IncludeObject::Object => document,
+            IncludeObject::Metadata => metadata_of(&document),
+        }
+    }
+}
+
+fn metadata_of(document: &Value) -> Value {
+    json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": document["metadata"] })
+}
+
+fn metadata_list_of_one() -> Status {
+    Status::not_acceptable("NotAcceptable: you may only request PartialObjectMetadataList for list results")
+}
+
+/// A `Table`; without columns, one that goes on from another.
+fn table(metadata: Value, columns: Option<&[Column]>, rows: Vec<Value>) -> Value {
+    let shown = |c: &Column| {
+        json!({
+            "name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority,
+        })
+    };
+    let columns: Option<Vec<Value>> = columns.map(|columns| columns.iter().map(shown).collect());
+    json!({
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": columns, "rows": rows,
+    })
 }

@@ -246,6 +246,14 @@ async fn replicas_are_scaled() {
     let scale = format!("{path}/d/scale");
     let mut shown = cluster.get(&scale).await.with(200);
     assert_eq!((&shown["kind"], &shown["spec"]), (&json!("Scale"), &json!({ "replicas": 1 })));
+    let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let table = cluster.send("GET", &scale, &table, "").await.with(200);
+    let headings: Vec<&Value> = table["columnDefinitions"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+    assert_eq!(headings, ["Name", "Desired", "Available", "Age"]);
+    let row = &table["rows"][0];
+    assert_eq!((&row["cells"][0], &row["cells"][1], &row["cells"][2]), (&json!("d"), &json!(1), &json!(0)));
+    assert_eq!(row["object"]["kind"], "PartialObjectMetadata");
+    assert_eq!(table["metadata"]["resourceVersion"], shown["metadata"]["resourceVersion"]);
     let patched = cluster.patch(&scale, &json!({ "spec": { "replicas": 3 } })).await.with(200);
     assert_eq!(patched["spec"]["replicas"], 3);
     shown["spec"]["replicas"] = json!(5);

@@ -36,6 +36,7 @@ mod unified;
 pub mod deployment;
 pub mod replica_set;
 mod replicas;
+pub mod scale;
 
 pub mod controller_revision;
 pub mod daemon_set;

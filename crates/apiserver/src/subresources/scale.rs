@@ -1,16 +1,15 @@
 //! `/scale`: the number of replicas of a Deployment or ReplicaSet, as `autoscaling/v1` `Scale`.
 
-use http::{Response, StatusCode};
+use http::Response;
 use kinds::document::{at, integer, remove, set, text};
 use kinds::field::{self, Path};
 use kinds::labels;
+use kinds::scale;
 use serde_json::{Value, json};
 
 use crate::body::Expected;
-use crate::negotiate::Form;
 use crate::query::WriteOptions;
 use crate::response::{self, Body};
-use crate::show;
 use crate::status::Status;
 use crate::verbs::call::Call;
 use crate::verbs::decode;
@@ -24,7 +23,7 @@ pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {
         "get" => {
             let object = call.api.cache.get(call.kind, &info.namespace, &info.name);
             let object = object.ok_or_else(|| Status::not_found(call.kind, &info.name))?;
-            show_scale(call, &of_object(&object.document()))
+            show_scale(call, of_object(&object.document()))
         }
         "update" => {
             let options = call.write_options("UpdateOptions")?;
@@ -68,7 +67,7 @@ async fn change(
         })
         .await?;
     let written = written.ok_or_else(|| Status::not_found(call.kind, &info.name))?;
-    show_scale(call, &of_object(&written.object.document()))
+    show_scale(call, of_object(&written.object.document()))
 }
 
 fn check(name: &str, scale: &Value) -> Result<(), Status> {
@@ -110,11 +109,10 @@ fn of_object(object: &Value) -> Value {
     scale
 }
 
-fn show_scale(call: &Call, scale: &Value) -> Result<Response<Body>, Status> {
-    if call.accepted.form != Form::Whole {
-        return Err(Status::not_acceptable("NotAcceptable: a Scale is shown whole"));
-    }
-    show::encoded(call.accepted.encoding, StatusCode::OK, scale.to_string().into())
+fn show_scale(call: &Call, scale: Value) -> Result<Response<Body>, Status> {
+    let view = call.view()?;
+    let cells = scale::row(&scale, view.now);
+    view.other(scale, scale::columns(), cells)
 }
 
 fn with_warnings(response: Result<Response<Body>, Status>, warnings: &[String]) -> Result<Response<Body>, Status> {
