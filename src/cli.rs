@@ -100,6 +100,17 @@ pub struct Ranges {
     pub load_balancer_pool: Option<String>,
 }
 
+/// The audit log of an API server.
+#[derive(Debug, Clone, Args)]
+pub struct Audit {
+    /// What of which requests is written down: a Policy of audit.k8s.io/v1, as kube-apiserver takes it.
+    #[arg(long, value_name = "FILE", requires = "audit_log_path")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// Where it is written, as JSON lines.
+    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
+    pub audit_log_path: Option<PathBuf>,
+}
+
 /// `portolan up`
 #[derive(Debug, Clone, Args)]
 pub struct Up {
@@ -130,6 +141,9 @@ pub struct Up {
     /// Where names outside the cluster are asked for. Default: the name servers of /etc/resolv.conf.
     #[arg(long, value_name = "IP[:PORT]", value_parser = parse_upstream)]
     pub upstream_dns: Vec<SocketAddr>,
+    /// The audit log.
+    #[command(flatten)]
+    pub audit: Audit,
     /// Return when the cluster is ready; it goes on in the background until `portolan down`.
     #[arg(long)]
     pub detach: bool,
@@ -171,12 +185,9 @@ pub struct Server {
     /// Where to write the administrator's kubeconfig. Default: kubeconfig in the data folder.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// What of which requests is written down: a Policy of audit.k8s.io/v1, as kube-apiserver takes it.
-    #[arg(long, value_name = "FILE", requires = "audit_log_path")]
-    pub audit_policy_file: Option<PathBuf>,
-    /// Where it is written, as JSON lines.
-    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
-    pub audit_log_path: Option<PathBuf>,
+    /// The audit log.
+    #[command(flatten)]
+    pub audit: Audit,
     /// Write a kubeconfig with which this node may join, to NAME.kubeconfig in the data folder. May be repeated.
     #[arg(long = "admit", value_name = "NAME=IP", value_parser = parse_admission)]
     pub admitted: Vec<(String, Ipv4Addr)>,

@@ -10,9 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use apiserver::audit::Audit;
 use apiserver::pki::Authority;
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use ipnet::Ipv4Net;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::data_dir::{self, Owner};
 use crate::ends::{Ends, ToldToEnd};
@@ -50,15 +53,15 @@ pub struct Settings {
     pub node_port_range: (u16, u16),
     /// Load-balancer addresses.
     pub load_balancer_pool: String,
-    /// The audit policy and the audit log, if there is to be one.
-    pub audit: Option<(PathBuf, PathBuf)>,
+    /// The audit log, if there is to be one.
+    pub audit: Option<Arc<Audit>>,
     /// Where to relay the nodes' questions for names outside the cluster, and to whom; no relay where there is none.
     pub dns_relay: Option<(SocketAddr, Vec<SocketAddr>)>,
 }
 
 impl Settings {
     /// The control plane of `up`: it answers to the host at the API address, and to the nodes at the bridge's.
-    pub fn of_cluster(layout: &Layout, upstream_dns: &[SocketAddr]) -> Self {
+    pub fn of_cluster(layout: &Layout, upstream_dns: &[SocketAddr], audit: Option<Arc<Audit>>) -> Self {
         let mut listen = vec![layout.api_address];
         if !layout.api_address.ip().is_unspecified() && layout.api_address != layout.api_for_nodes() {
             listen.push(layout.api_for_nodes());
@@ -72,7 +75,7 @@ impl Settings {
             pod_cidr: layout.pod_cidr,
             node_port_range: layout.node_port_range,
             load_balancer_pool: layout.load_balancer_pool.clone(),
-            audit: None,
+            audit,
             // Any port: a name server of the machine's own may have 53 at every address.
             dns_relay: Some((SocketAddr::new(layout.gateway.into(), 0), upstream)),
         }
@@ -105,8 +108,6 @@ impl ControlPlane {
         let authority = Authority::load_or_create(&data_dir.join("pki"))
             .with_context(|| format!("cannot have the keys in {}", data_dir.display()))?;
         let authority = Arc::new(authority);
-        let audit = settings.audit.as_ref().map(|(policy, log)| Audit::open(policy, log).map(Arc::new)).transpose();
-        let audit = audit.map_err(|error| Refusal::new(one_line(&error.into())))?;
         let path = data_dir.join("objects.redb");
         let store = store::Store::open(&path).map_err(no_objects)?;
         let server = apiserver::Server::start(apiserver::Config {
@@ -118,11 +119,12 @@ impl ControlPlane {
             service_cidr: settings.service_cidr.into(),
             node_ports: settings.node_port_range.0..=settings.node_port_range.1,
             tokens: Vec::new(),
-            audit,
+            audit: settings.audit,
         })
         .await
         .context("cannot start the API server")?;
-        let client = Client::new(server.handler(), "default");
+        server.also_show(Box::new(node::process::Process));
+        let client = Client::new(server.handler().map_request(named), "default");
         let stop = CancellationToken::new();
         addons::ensure(&client, cluster_dns(settings.service_cidr))
             .await
@@ -232,6 +234,25 @@ pub fn machine_resolvers() -> Vec<SocketAddr> {
     addresses.map(|a| SocketAddr::new(a, 53)).collect()
 }
 
+/// A request that says who sends it, as Kubernetes' own controllers do: fields are theirs under this name.
+fn named(mut request: http::Request<kube::client::Body>) -> http::Request<kube::client::Body> {
+    let name = HeaderValue::from_static(concat!("kube-controller-manager/portolan-", env!("CARGO_PKG_VERSION")));
+    request.headers_mut().entry(USER_AGENT).or_insert(name);
+    request
+}
+
+/// Opens the audit log, if there is to be one.
+///
+/// # Errors
+/// When the policy is none, or the log cannot be written.
+pub fn open_audit(args: &cli::Audit) -> Result<Option<Arc<Audit>>, Refusal> {
+    let Some((policy, log)) = args.audit_policy_file.as_ref().zip(args.audit_log_path.as_ref()) else {
+        return Ok(None);
+    };
+    let audit = Audit::open(policy, log).map_err(|error| Refusal::new(one_line(&error.into())))?;
+    Ok(Some(Arc::new(audit)))
+}
+
 /// Runs a control plane alone until it is told to end.
 ///
 /// # Errors
@@ -267,7 +288,7 @@ pub async fn run(args: cli::Server) -> Result<()> {
         pod_cidr: args.ranges.pod_cidr,
         node_port_range: args.ranges.node_port_range,
         load_balancer_pool,
-        audit: args.audit_policy_file.clone().zip(args.audit_log_path.clone()),
+        audit: open_audit(&args.audit)?,
         dns_relay: None,
     };
     let mut plane = match ends.or(ControlPlane::start(settings)).await {

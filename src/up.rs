@@ -12,9 +12,11 @@ pub mod remains;
 mod routes;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use apiserver::audit::Audit;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -26,7 +28,7 @@ use crate::ends::{Ends, ToldToEnd};
 use crate::layout::{self, Layout, Wishes};
 use crate::refusal::{Refusal, one_line};
 use crate::run_dir::{Doing, RunDir};
-use crate::server::{ControlPlane, Settings};
+use crate::server::{ControlPlane, Settings, open_audit};
 use crate::stdio::{complain, say};
 use crate::up::nodes::Nodes;
 use crate::up::progress::Progress;
@@ -51,11 +53,12 @@ pub async fn run(args: cli::Up, log: &str) -> Result<()> {
         return detach::start_in_background(&args).await;
     }
     let objects = manifest::read(&args.manifests)?;
+    let audit = open_audit(&args.audit)?;
     let ends = Ends::listen()?;
     if args.background {
         detach::leave_the_terminal()?;
     }
-    let mut cluster = Cluster::new(args, layout, log)?;
+    let mut cluster = Cluster::new(args, audit, layout, log)?;
     let run_dir = &cluster.run_dir;
     let mut claim = run_dir.claim(&cluster.layout.name, Doing::Up)?;
     let remains = run_dir.read_layout()?;
@@ -110,6 +113,7 @@ async fn prepare(layout: &Layout, run_dir: &RunDir) -> Result<()> {
 /// A cluster that is made, runs, and is taken down.
 struct Cluster {
     args: cli::Up,
+    audit: Option<Arc<Audit>>,
     layout: Layout,
     run_dir: RunDir,
     nodes: Nodes,
@@ -119,10 +123,10 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(args: cli::Up, layout: Layout, log: &str) -> Result<Self> {
+    fn new(args: cli::Up, audit: Option<Arc<Audit>>, layout: Layout, log: &str) -> Result<Self> {
         let run_dir = RunDir::at(&layout.run_dir);
         let nodes = Nodes::new(layout.clone(), run_dir.clone(), log)?;
-        Ok(Self { args, layout, run_dir, nodes, plane: None, routes: None, stop: CancellationToken::new() })
+        Ok(Self { args, audit, layout, run_dir, nodes, plane: None, routes: None, stop: CancellationToken::new() })
     }
 
     /// Makes the cluster and serves it, until it is told to end or an error ends it.
@@ -138,7 +142,8 @@ impl Cluster {
         let (bridge, range, count) = (&self.layout.bridge, self.layout.node_cidr, self.layout.nodes.len());
         progress.done("network", &format!("{bridge} {range}, {count} nodes"));
 
-        let plane = ends.or(ControlPlane::start(Settings::of_cluster(&self.layout, &self.args.upstream_dns))).await?;
+        let settings = Settings::of_cluster(&self.layout, &self.args.upstream_dns, self.audit.clone());
+        let plane = ends.or(ControlPlane::start(settings)).await?;
         let (client, relay) = (plane.client(), plane.dns_relay());
         let clients = self.layout.api_for_clients();
         kubeconfig::write_admin(plane.authority(), &self.layout.name, clients, &self.layout.kubeconfig)?;

@@ -97,10 +97,19 @@ impl Host {
 
     /// As [`Host::kubectl`], with a kubeconfig.
     pub fn kubectl_of(&self, kubeconfig: &str, arguments: &[&str]) -> String {
+        said(&format!("kubectl {}", arguments.join(" ")), &Self::ask(kubeconfig, arguments))
+    }
+
+    /// What `kubectl` says, if it succeeds.
+    pub fn run_kubectl(&self, kubeconfig: &str, arguments: &[&str]) -> Option<String> {
+        let ran = Self::ask(kubeconfig, arguments);
+        ran.status.success().then(|| String::from_utf8_lossy(&ran.stdout).trim_end().to_owned())
+    }
+
+    fn ask(kubeconfig: &str, arguments: &[&str]) -> Output {
         let mut command = Command::new("kubectl");
         command.args(arguments).env("KUBECONFIG", kubeconfig).env("HOME", "/tmp").stdin(Stdio::null());
-        let what = format!("kubectl {}", arguments.join(" "));
-        said(&what, &finish(command, &what))
+        finish(command, &format!("kubectl {}", arguments.join(" ")))
     }
 
     /// The names of the objects of a kind in all namespaces, in order.

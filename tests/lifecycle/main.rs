@@ -9,5 +9,6 @@ mod ends;
 mod loss;
 mod nodes;
 mod programmed;
+mod server_alone;
 mod side_by_side;
 mod starts;

@@ -81,7 +81,7 @@ impl Handler {
         let (parts, body) = request.into_parts();
         let query = Query::parse(parts.uri.query());
         let info = info(&parts, &query);
-        let counted = metrics::Request::of(&info, &query);
+        let counted = metrics::Request::of(&info, &query, &parts.headers);
         let (method, path) = (parts.method.clone(), info.path.clone());
         let refused_in = negotiate::refusal(&parts.headers);
         let zips = zipped::is_wanted(&parts.headers);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, crypto};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -21,7 +21,8 @@ use crate::authn::certificates::ClientVerifier;
 use crate::config::Config;
 use crate::front::Front;
 use crate::handler::Handler;
-use crate::pki::{PkiError, Subject};
+use crate::pki::Subject;
+use crate::pki::renewal::{RenewError, Renewing};
 
 #[cfg(test)]
 mod tests;
@@ -53,9 +54,9 @@ pub enum ListenError {
         /// Why.
         source: io::Error,
     },
-    /// Its certificate cannot be signed.
+    /// Its certificate cannot be had.
     #[error(transparent)]
-    Certificate(#[from] PkiError),
+    Certificate(#[from] RenewError),
     /// TLS cannot be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -98,9 +99,11 @@ pub(crate) fn configure(config: &Config) -> Result<Tls, ListenError> {
     addresses.extend(further_addresses.into_iter().filter_map(|address| address.parse::<IpAddr>().ok()));
     addresses.sort_unstable();
     addresses.dedup();
-    let identity = config.authority.issue_server(&Subject::alone("kube-apiserver"), &names, &addresses)?;
-    let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).map_err(|e| tls(e.into()))?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(|e| tls(e.into()))?;
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let identity = Renewing::new(config.authority.clone(), move |authority| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        authority.issue_server(&Subject::alone("kube-apiserver"), &names, &addresses)
+    })?;
     let authority = CertificateDer::from_pem_slice(config.authority.certificate_pem().as_bytes());
     let provider = Arc::new(crypto::ring::default_provider());
     let verifier = ClientVerifier::new(authority.map_err(|e| tls(e.into()))?, provider.clone()).map_err(tls)?;
@@ -108,8 +111,7 @@ pub(crate) fn configure(config: &Config) -> Result<Tls, ListenError> {
         .with_safe_default_protocol_versions()
         .map_err(|e| tls(e.into()))?
         .with_client_cert_verifier(verifier.clone())
-        .with_single_cert(vec![certificate], key)
-        .map_err(|e| tls(e.into()))?;
+        .with_cert_resolver(identity);
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(server)), verifier })
 }

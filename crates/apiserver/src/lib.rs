@@ -8,6 +8,7 @@
 //!    ask, `query` its parameters, `negotiate` the form they take it in.
 //! 3. `routes` finds the code: `health`, `version`, `discovery` and `documents` ([`openapi`]), `reviews`; for objects
 //!    `verbs`, one file each (`events` shows some otherwise), and `subresources`; some of them, and `proxy`, ask `nodes` and Pods, and `relay` what is said.
+//!    `websocket` tells what a watch tells to programs in browsers.
 //! 4. A read comes from the `cache`, which holds every object once, encoded; [`selector`]s select, `show` shows.
 //! 5. A write is a document: read ([`body`], `protobuf`), made of the old one ([`patch`]), owned
 //!    ([`managed_fields`], `ownership`), let in (`admission`), given its defaults and checked by its kind (crate `kinds`),
@@ -75,6 +76,7 @@ mod subresources;
 mod turns;
 mod verbs;
 mod version;
+mod websocket;
 
 pub use authn::tokens::StaticToken;
 pub use cache::CacheError;

@@ -2,11 +2,13 @@
 //!
 //! Nothing that a client chooses becomes a label: a resource that is not served, or a path, is none.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use kinds::registry;
 use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::patch::PatchType;
 use crate::query::Query;
 use crate::request::RequestInfo;
 
@@ -58,7 +61,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// In the words of Kubernetes' own labels.
-    pub fn of(info: &RequestInfo, query: &Query) -> Self {
+    pub fn of(info: &RequestInfo, query: &Query, headers: &HeaderMap) -> Self {
         let kind = registry::shown().find(|k| {
             info.is_resource && k.plural == info.resource && k.group == info.group && k.version == info.version
         });
@@ -74,7 +77,7 @@ impl Request {
             "watch" => "WATCH",
             "create" | "post" => "POST",
             "update" | "put" => "PUT",
-            "patch" if is_apply(query) => "APPLY",
+            "patch" if is_apply(headers) => "APPLY",
             "patch" => "PATCH",
             "delete" => "DELETE",
             "deletecollection" => "DELETECOLLECTION",
@@ -97,9 +100,10 @@ impl Request {
     }
 }
 
-/// An apply says who applies and whether to force.
-fn is_apply(query: &Query) -> bool {
-    query.has("force")
+/// Whether a patch is a server-side apply, which its type says.
+fn is_apply(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    PatchType::of(media_type) == Some(PatchType::Apply)
 }
 
 /// A request with how it was answered.
@@ -216,6 +220,11 @@ impl Metrics {
         registry.register(name, "Node ports that are free", m.free_ports.clone());
     }
 
+    /// Shows what somebody else counts too.
+    pub fn also_show(&self, counted: Box<dyn Collector>) {
+        self.registry.lock().register_collector(counted);
+    }
+
     /// A request was answered.
     pub fn answered(&self, request: &Request, code: u16, took: Duration) {
         let answered = Answered { code, request: request.clone() };
@@ -254,9 +263,7 @@ impl Metrics {
         self.free_ports.set(number(stored.ports.1));
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry.lock())?;
-        let mut text = classic(&encoded);
-        process(&mut text)?;
-        Ok(text)
+        Ok(classic(&encoded))
     }
 }
 
@@ -282,35 +289,4 @@ fn classic(encoded: &str) -> String {
         }
     }
     out
-}
-
-/// What the kernel tells of this process; nothing where there is no `/proc`.
-fn process(out: &mut String) -> std::fmt::Result {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident =
-        status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    if let Some(kilobytes) = resident {
-        writeln!(
-            out,
-            "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {}",
-            kilobytes * 1024
-        )?;
-    }
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name, which may have blanks: fields 14 and 15 are times in ticks of a hundredth of a second.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |field: usize| fields.get(field - 3).and_then(|ticks| ticks.parse::<u64>().ok());
-    if let (Some(user), Some(system)) = (ticks(14), ticks(15)) {
-        let ticks = user + system;
-        writeln!(
-            out,
-            "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total {}.{:02}",
-            ticks / 100,
-            ticks % 100
-        )?;
-    }
-    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
-        writeln!(out, "# TYPE process_open_fds gauge\nprocess_open_fds {}", open.count())?;
-    }
-    Ok(())
 }

@@ -11,13 +11,14 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, crypto};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::pki::{Authority, PkiError, Subject};
+use crate::pki::renewal::{RenewError, Renewing};
+use crate::pki::{Authority, Subject};
 use crate::response::BodyError;
 
 /// How long a node has to take a connection, and to answer a request's head.
@@ -32,9 +33,9 @@ pub(crate) struct Nodes {
 /// Why nodes cannot be called at all.
 #[derive(Debug, thiserror::Error)]
 pub enum NodesError {
-    /// The client certificate cannot be signed.
+    /// The client certificate cannot be had.
     #[error(transparent)]
-    Certificate(#[from] PkiError),
+    Certificate(#[from] RenewError),
     /// TLS cannot be set up.
     #[error("cannot set up TLS towards nodes: {0}")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -53,20 +54,19 @@ pub(crate) enum CallError {
 
 impl Nodes {
     /// With a client certificate of the server's own.
-    pub fn new(authority: &Authority) -> Result<Self, NodesError> {
+    pub fn new(authority: Arc<Authority>) -> Result<Self, NodesError> {
         let tls = |error: Box<dyn std::error::Error + Send + Sync>| NodesError::Tls(error);
-        let identity =
-            authority.issue_client(&Subject::in_group("kube-apiserver-kubelet-client", crate::identity::MASTERS))?;
-        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| tls(e.into()));
-        let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(|e| tls(e.into()))?;
+        let certificate = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes());
         let mut roots = RootCertStore::empty();
-        roots.add(certificate(authority.certificate_pem())?).map_err(|e| tls(e.into()))?;
+        roots.add(certificate.map_err(|e| tls(e.into()))?).map_err(|e| tls(e.into()))?;
+        let identity = Renewing::new(authority, |authority| {
+            authority.issue_client(&Subject::in_group("kube-apiserver-kubelet-client", crate::identity::MASTERS))
+        })?;
         let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|e| tls(e.into()))?
             .with_root_certificates(roots)
-            .with_client_auth_cert(vec![certificate(&identity.certificate_pem)?], key)
-            .map_err(|e| tls(e.into()))?;
+            .with_client_cert_resolver(identity);
         Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
     }
 

@@ -23,6 +23,7 @@ use crate::subresources::{self, node::NodeCall};
 use crate::verbs::update::Part;
 use crate::verbs::{self, call::Call};
 use crate::version;
+use crate::websocket;
 
 /// Whether a request may last: it has no timeout, and does not count against those that are worked on.
 pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
@@ -39,8 +40,17 @@ fn is_proxy(info: &RequestInfo) -> bool {
 }
 
 /// Answers a request of somebody who may.
-pub(crate) async fn answer(front: &Arc<Front>, asked: Asked) -> Result<Response<Body>, Status> {
-    if asked.info.is_resource { resource(front, asked).await } else { path(front, &asked).await }
+pub(crate) async fn answer(front: &Arc<Front>, mut asked: Asked) -> Result<Response<Body>, Status> {
+    if !asked.info.is_resource {
+        return path(front, &asked).await;
+    }
+    let is_watch = asked.info.verb == "watch" && asked.info.subresource.is_empty();
+    let over = if is_watch { websocket::Asked::take(&mut asked.parts) } else { None };
+    let answered = resource(front, asked).await?;
+    Ok(match over {
+        Some(over) => over.tell(answered, front.api.stopping.clone()),
+        None => answered,
+    })
 }
 
 async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
+use prometheus_client::collector::Collector;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,7 +66,7 @@ impl Server {
         let cache = Arc::new(Cache::load(&config.store, config.authority.clone()).await?);
         let service_accounts = ServiceAccountTokens::new(config.authority.service_account_key_pem())?;
         let authenticator = Authenticator { tokens: config.tokens.clone(), service_accounts, cache: cache.clone() };
-        let nodes = Nodes::new(&config.authority)?;
+        let nodes = Nodes::new(config.authority.clone())?;
         // Bound before anything is written: a server that cannot listen leaves no trace.
         let listeners = https::bind(&config.listen).await?;
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
@@ -110,6 +111,11 @@ impl Server {
     /// Answers requests in this process, as a user who may do everything.
     pub fn handler(&self) -> Handler {
         Handler::of_user(self.front.clone(), User::server())
+    }
+
+    /// Shows under `/metrics` what somebody else counts too: what the process costs, of which the server is a part.
+    pub fn also_show(&self, counted: Box<dyn Collector>) {
+        self.front.api.metrics.also_show(counted);
     }
 
     #[cfg(test)]

@@ -35,7 +35,7 @@ pub mod machine;
 pub mod neighbours;
 pub mod node_local_dns;
 pub mod pods_of_node;
-pub(crate) mod process;
+pub mod process;
 pub mod programmed;
 mod protobuf;
 pub mod proxy;

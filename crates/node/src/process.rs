@@ -9,9 +9,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// Reads `/proc/self/stat` at each scrape.
+/// Reads `/proc/self` at each scrape.
 #[derive(Debug)]
-pub(crate) struct Process;
+pub struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
@@ -26,7 +26,12 @@ impl Collector for Process {
             help,
             None,
             resident.metric_type(),
-        )?)
+        )?)?;
+        // What is open while it counts, its own look into the folder included.
+        let Ok(open) = fs::read_dir("/proc/self/fd") else { return Ok(()) };
+        let open = ConstGauge::new(i64::try_from(open.count()).unwrap_or(i64::MAX));
+        let help = "File descriptors that are open";
+        open.encode(encoder.encode_descriptor("process_open_fds", help, None, open.metric_type())?)
     }
 }
 

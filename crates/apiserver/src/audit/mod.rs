@@ -66,6 +66,12 @@ pub struct Audit {
     log: Log,
 }
 
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Audit { .. }")
+    }
+}
+
 impl Audit {
     /// Reads the policy and opens the log, which only its owner can read.
     ///

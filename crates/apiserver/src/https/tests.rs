@@ -1,14 +1,17 @@
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Empty, Full};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::authn::service_accounts::{Bound, Grant, ISSUER, ServiceAccountTokens};
@@ -24,8 +27,12 @@ struct Served {
 }
 
 async fn serve() -> Served {
+    serve_with(|authority| authority).await
+}
+
+async fn serve_with(change: impl FnOnce(Authority) -> Authority) -> Served {
     let dir = tempfile::tempdir().unwrap();
-    let authority = Arc::new(Authority::load_or_create(&dir.path().join("pki")).unwrap());
+    let authority = Arc::new(change(Authority::load_or_create(&dir.path().join("pki")).unwrap()));
     let config = Config {
         store: store::Store::open(dir.path().join("store")).unwrap(),
         authority: authority.clone(),
@@ -205,4 +212,60 @@ async fn what_is_no_handshake_is_dropped() {
 async fn an_address_that_is_taken_is_named() {
     let error = bind(&["192.0.2.1:1".parse().unwrap()]).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot listen on 192.0.2.1:1: "), "{error}");
+}
+
+impl Served {
+    /// A connection of somebody without a certificate who speaks this protocol.
+    async fn open(&self, protocol: &[u8]) -> tokio_rustls::client::TlsStream<tokio::io::DuplexStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.certificate_pem().as_bytes()).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let name = ServerName::try_from("api.example.com").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, self.connect()).await.unwrap()
+    }
+}
+
+/// A handshake: the certificate that the server showed, which the client found good.
+async fn shown(served: &Served) -> CertificateDer<'static> {
+    let stream = served.open(b"http/1.1").await;
+    stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+#[tokio::test]
+async fn the_server_shows_a_new_certificate_before_the_old_one_is_over() {
+    const LIFE: Duration = Duration::from_secs(3);
+    let served = serve_with(|authority| authority.with_identity_life(LIFE)).await;
+    let first = shown(&served).await;
+    let renewed = async { while shown(&served).await == first {} };
+    tokio::time::timeout(LIFE * 10, renewed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_is_told_over_a_websocket() {
+    let served = serve().await;
+    let mut stream = served.open(b"http/1.1").await;
+    let request = "GET /api/v1/namespaces?watch=1&fieldSelector=metadata.name%3Ddefault HTTP/1.1\r\n\
+                   host: api.example.com\r\nauthorization: Bearer secret\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    // The example of RFC 6455, section 1.3.
+    assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+    let first = socket.next().await.unwrap().unwrap();
+    let event: Value = serde_json::from_str(first.to_text().unwrap()).unwrap();
+    assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!("ADDED"), &json!("default")));
+    // It ends with the server, as every watch does.
+    served.server.shutdown().await;
+    while let Some(said) = socket.next().await {
+        assert!(said.unwrap().is_close());
+    }
 }

@@ -1,11 +1,27 @@
-use http::Method;
+use http::{HeaderValue, Method};
 
 use super::*;
 
 fn request(method: &Method, path: &str, query: &str) -> Request {
+    request_of(method, path, query, "application/merge-patch+json")
+}
+
+fn request_of(method: &Method, path: &str, query: &str, content_type: &'static str) -> Request {
     let query = Query::parse(Some(query));
     let info = RequestInfo::parse(method, path, query.flag("watch").unwrap_or_default(), None);
-    Request::of(&info, &query)
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    Request::of(&info, &query, &headers)
+}
+
+#[test]
+fn an_apply_is_told_by_the_type_of_its_body() {
+    let verb = |query, content_type| request_of(&Method::PATCH, "/api/v1/nodes/n", query, content_type).verb;
+    for apply in ["application/apply-patch+yaml", "application/apply-patch+yaml; charset=utf-8"] {
+        assert_eq!((verb("fieldManager=m", apply), verb("force=true", apply)), ("APPLY", "APPLY"));
+    }
+    for patch in ["application/json-patch+json", "application/strategic-merge-patch+json"] {
+        assert_eq!((verb("", patch), verb("force=true", patch)), ("PATCH", "PATCH"));
+    }
 }
 
 #[test]
@@ -21,7 +37,6 @@ fn requests_have_kubernetes_labels_and_none_of_a_clients_choosing() {
             ["LIST", "discovery.k8s.io", "endpointslices", "", "cluster"],
         ),
         (&Method::PATCH, "/api/v1/nodes/n/status", "", ["PATCH", "", "nodes", "status", "resource"]),
-        (&Method::PATCH, "/api/v1/nodes/n", "force=true", ["APPLY", "", "nodes", "", "resource"]),
         (&Method::POST, "/api/v1/namespaces/a/pods/p/made-up", "", ["POST", "", "pods", "", "resource"]),
         (&get, "/apis/made.up/v1/things", "", ["LIST", "", "", "", ""]),
         (&get, "/made/up", "", ["GET", "", "", "", ""]),

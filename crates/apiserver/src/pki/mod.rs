@@ -11,6 +11,7 @@
 //! | `sa.key` | signs service-account tokens |
 //! | `secrets.keys` | seal Secrets on disk ([`sealing`]) |
 
+pub(crate) mod renewal;
 pub mod sealing;
 
 use std::fs;
@@ -18,6 +19,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -30,9 +32,10 @@ use sealing::SecretKeys;
 mod tests;
 
 /// How long an authority lives. Kubernetes' kubeadm gives it the same.
-const AUTHORITY_DAYS: i64 = 3650;
-/// How long a signed identity lives; it is signed anew at each start.
-const IDENTITY_DAYS: i64 = 365;
+const AUTHORITY_LIFE: Duration = Duration::from_secs(3650 * DAY);
+/// How long a signed identity lives. It is signed anew at each start; the server's own also while it runs ([`renewal`]).
+const IDENTITY_LIFE: Duration = Duration::from_secs(365 * DAY);
+const DAY: u64 = 86_400;
 
 /// Why the authority could not be had, or could not sign.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +110,7 @@ pub struct Authority {
     certificate_pem: String,
     service_account_key_pem: String,
     secret_keys: SecretKeys,
+    identity_life: Duration,
 }
 
 impl Authority {
@@ -139,7 +143,18 @@ impl Authority {
         KeyPair::from_pem(&service_account_key_pem).map_err(|e| damaged(&sa_path, e))?;
         let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|e| damaged(&cert_path, e))?;
         let secret_keys = SecretKeys::load_or_create(&dir.join("secrets.keys"))?;
-        Ok(Self { issuer, certificate_pem, service_account_key_pem, secret_keys })
+        Ok(Self { issuer, certificate_pem, service_account_key_pem, secret_keys, identity_life: IDENTITY_LIFE })
+    }
+
+    /// The same, with identities that live so long from when they are signed on.
+    #[must_use]
+    pub fn with_identity_life(self, life: Duration) -> Self {
+        Self { identity_life: life, ..self }
+    }
+
+    /// How long identities live.
+    pub fn identity_life(&self) -> Duration {
+        self.identity_life
     }
 
     /// The authority's certificate, PEM: what clients trust.
@@ -193,7 +208,7 @@ impl Authority {
         params.extended_key_usages = usages;
         params.subject_alt_names = alternatives;
         params.use_authority_key_identifier_extension = true;
-        lives_for(&mut params, IDENTITY_DAYS);
+        lives_for(&mut params, self.identity_life);
         let certificate = params
             .signed_by(&key, &self.issuer)
             .map_err(|source| PkiError::Sign { subject: subject.common_name.clone(), source })?;
@@ -212,7 +227,7 @@ fn new_authority() -> Result<(String, String), PkiError> {
     params.distinguished_name = distinguished_name(&subject);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    lives_for(&mut params, AUTHORITY_DAYS);
+    lives_for(&mut params, AUTHORITY_LIFE);
     let certificate =
         params.self_signed(&key).map_err(|source| PkiError::Sign { subject: subject.common_name, source })?;
     Ok((certificate.pem(), key.serialize_pem()))
@@ -227,11 +242,11 @@ fn distinguished_name(subject: &Subject) -> DistinguishedName {
     name
 }
 
-fn lives_for(params: &mut CertificateParams, days: i64) {
+fn lives_for(params: &mut CertificateParams, life: Duration) {
     // An hour back, so that a node whose clock is a little late accepts it.
-    let now = std::time::SystemTime::now();
-    params.not_before = (now - std::time::Duration::from_secs(3600)).into();
-    params.not_after = (now + std::time::Duration::from_secs(days.unsigned_abs() * 86_400)).into();
+    let now = SystemTime::now();
+    params.not_before = (now - Duration::from_secs(3600)).into();
+    params.not_after = (now + life).into();
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

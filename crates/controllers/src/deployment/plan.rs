@@ -253,7 +253,8 @@ impl<'a> Rollout<'a> {
         let mut changes = Vec::new();
         if let Some(revision) = revision.filter(|r| deployment.annotation(REVISION) != Some(r.as_str())) {
             let patch = json!({"metadata": {"uid": deployment.uid(), "annotations": {REVISION: revision}}});
-            changes.push(Change::merge(DEPLOYMENTS, deployment, Part::Main, patch));
+            // As a part of the status, as Kubernetes' own does it: else the generation would change, and nobody asked for more.
+            changes.push(Change::merge(DEPLOYMENTS, deployment, Part::Status, patch));
         }
         changes.extend(status::change(deployment, &status));
         let again = if judge { status::next_check(deployment, &status, self.snapshot.now) } else { None };
