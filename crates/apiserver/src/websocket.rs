@@ -124,7 +124,10 @@ async fn tell(stream: impl AsyncRead + AsyncWrite + Unpin, events: Body, is_text
             }
         }
     }
-    within(to_client.close()).await
+    within(to_client.close()).await?;
+    // The client closes too, and ends the connection; one that does not is not waited for for long.
+    let closed = async { while let Some(Ok(_)) = from_client.next().await {} };
+    tokio::time::timeout(PATIENCE, closed).await.map_err(|_| BrokenOff::Slow)
 }
 
 async fn within(sending: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), BrokenOff> {
