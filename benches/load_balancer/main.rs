@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot go on ends")]
 #![allow(dead_code, reason = "the tests' world can do more than is needed here")]
 
+#[path = "../../tests/load_balancer/bird.rs"]
+mod bird;
 mod flow;
 #[path = "../../tests/load_balancer/ledger.rs"]
 mod ledger;

@@ -1,12 +1,13 @@
 //! A node dies without a word: how long an address is away.
 
 use std::net::IpAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use testbed::wait_until;
 
+use crate::bird::Bird;
 use crate::flow::Flow;
 use crate::table::Table;
 use crate::wire;
@@ -43,52 +44,11 @@ pub fn l2(table: &mut Table, rounds: usize) {
     addresses.iter().for_each(|address| world.assert_never_two(*address));
 }
 
-/// BIRD on the switch, which routes; ended when dropped.
-struct Bird(Child);
-
-impl Drop for Bird {
-    fn drop(&mut self) {
-        // One that has ended already is no error.
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-impl Bird {
-    fn start() -> Option<Self> {
-        let session = |n: u8| {
-            format!(
-                "protocol bgp node{n} {{ local 192.0.2.1 as 64500; neighbor 192.0.2.1{n} as 64512; passive on; bfd on;
-                   hold time 240; ipv4 {{ import all; export none; }}; }}\n"
-            )
-        };
-        let config = format!(
-            "router id 192.0.2.1; protocol device {{}}
-             protocol bfd {{ interface \"*\" {{ interval 100 ms; multiplier 3; }}; }}
-             protocol kernel {{ ipv4 {{ export all; }}; merge paths on; }}\n{}",
-            (0..3).map(session).collect::<String>()
-        );
-        std::fs::write("/run/bird.conf", config).unwrap();
-        let mut command = Command::new("bird");
-        command.args(["-f", "-c", "/run/bird.conf", "-s", "/run/bird.socket"]).stdin(Stdio::null());
-        let Ok(child) = command.spawn() else {
-            testbed::privilege::skip("bird is not installed");
-            return None;
-        };
-        Some(Self(child))
-    }
-}
-
 /// By BGP and BFD: the router spreads flows over three nodes; the cable of the one that has the flow is pulled.
 pub fn bgp(table: &mut Table, rounds: usize) {
     let Some(world) = World::new() else { return };
-    let Some(_bird) = Bird::start() else { return };
-    world.here.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
-    world.here.set_sysctl("net.ipv4.fib_multipath_hash_policy", "1").unwrap();
-    for interface in ["all", BRIDGE] {
-        world.here.set_sysctl(&format!("net.ipv4.conf.{interface}.send_redirects"), "0").unwrap();
-    }
-    world.client.add_route("198.51.100.0/24".parse().unwrap(), "192.0.2.1".parse().unwrap()).unwrap();
+    let Some(bird) = Bird::start() else { return };
+    world.route("198.51.100.0/24");
     world.choose(
         "pools: [{name: a, addresses: [198.51.100.0/24]}]
 bgp: {as: 64512, peers: [{address: 192.0.2.1, as: 64500, holdTime: 240, bfd: {}}]}",
@@ -105,6 +65,8 @@ bgp: {as: 64512, peers: [{address: 192.0.2.1, as: 64500, holdTime: 240, bfd: {}}
     let from = flow.port.to_string();
     let mut away = Vec::new();
     for _ in 0..rounds {
+        // Else neither would miss the other for a while.
+        bird.wait_up();
         let begun = Instant::now();
         wait_until(SOON, "datagrams come back", || flow.is_on_since(begun)).unwrap();
         let chosen = ["ipproto", "udp", "sport", from.as_str(), "dport", "80"];

@@ -3,18 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "the measurement uses the rest of the world")]
 
+mod bird;
 mod ledger;
 mod wire;
 mod world;
 
 use std::net::IpAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use testbed::wait_until;
 
+use bird::Bird;
 use world::{KUBECONFIG, SOON, World, name, port, second_port};
 
 #[test]
@@ -162,49 +163,6 @@ announce: {interfaces: [eth1], leaseMilliseconds: 1000}",
     world.assert_never_two(address);
 }
 
-/// BIRD on the switch, ended when dropped.
-struct Bird(Child);
-
-impl Drop for Bird {
-    fn drop(&mut self) {
-        // One that has ended already is no error.
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
-impl Bird {
-    /// With a session to each of the three nodes; `None` where it is not installed, which has been said.
-    fn start() -> Option<Self> {
-        let session = |n: u8| {
-            format!(
-                "protocol bgp node{n} {{ local 192.0.2.1 as 64500; neighbor 192.0.2.1{n} as 64512; passive on; bfd on;
-                   ipv4 {{ import all; export none; }}; }}\n"
-            )
-        };
-        let config = format!(
-            "router id 192.0.2.1; protocol device {{}} protocol bfd {{ interface \"*\" {{ interval 100 ms; multiplier 3; }}; }}\n{}",
-            (0..3).map(session).collect::<String>()
-        );
-        std::fs::write("/run/bird.conf", config).unwrap();
-        let mut command = Command::new("bird");
-        command.args(["-f", "-c", "/run/bird.conf", "-s", "/run/bird.socket"]).stdin(Stdio::null());
-        let Ok(child) = command.spawn() else {
-            testbed::privilege::skip("bird is not installed");
-            return None;
-        };
-        Some(Self(child))
-    }
-
-    /// What it says of the routes to an address.
-    fn routes(&self, address: IpAddr) -> String {
-        let question = format!("show route {address}/32");
-        let mut command = Command::new("birdc");
-        let output = command.args(["-s", "/run/bird.socket"]).args(question.split(' ')).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
-
 #[test]
 fn a_router_is_told_by_every_node_that_can_serve_an_address() {
     let Some(mut world) = World::new() else { return };
@@ -216,19 +174,55 @@ bgp: {as: 64512, peers: [{address: 192.0.2.1, as: 64500, holdTime: 240, bfd: {}}
     let everywhere = world.balanced("web", &json!({}));
     let local = world.balanced("local", &json!({"externalTrafficPolicy": "Local"}));
     world.endpoint("local", &name(1));
-    let ways = |address| {
-        let said = bird.routes(address);
-        (0..3).filter(|n| said.contains(&format!("via 192.0.2.1{n} "))).collect::<Vec<_>>()
-    };
-    wait_until(SOON, "all three nodes", || ways(everywhere) == [0, 1, 2]).unwrap();
-    wait_until(SOON, "the node with the endpoint", || ways(local) == [1]).unwrap();
+    wait_until(SOON, "all three nodes", || bird.ways(everywhere) == [0, 1, 2]).unwrap();
+    wait_until(SOON, "the node with the endpoint", || bird.ways(local) == [1]).unwrap();
     world.wait_ready("web");
     let shown = || world.portolan(&["lb", "status", "--kubeconfig", KUBECONFIG]);
+    bird.wait_up();
     wait_until(SOON, "three sessions", || shown().matches("Established; BFD Up").count() == 3).unwrap();
 
     // One leaves, one is cut off, which is noticed long before the hold time.
     world.agents[0].take().unwrap().end();
-    wait_until(SOON, "two are left", || ways(everywhere) == [1, 2]).unwrap();
+    wait_until(SOON, "two are left", || bird.ways(everywhere) == [1, 2]).unwrap();
     world.here.set_down(&port(2)).unwrap();
-    wait_until(SOON, "one is left", || ways(everywhere) == [1]).unwrap();
+    wait_until(SOON, "one is left", || bird.ways(everywhere) == [1]).unwrap();
+}
+
+#[test]
+fn connections_keep_their_endpoints_when_the_router_leaves_a_node() {
+    let Some(mut world) = World::new() else { return };
+    let Some(bird) = Bird::start() else { return };
+    world.route("198.51.100.0/24");
+    world.choose(
+        "pools: [{name: a, addresses: [198.51.100.0/24]}]
+bgp: {as: 64512, peers: [{address: 192.0.2.1, as: 64500, bfd: {}}]}",
+    );
+    let server = |n: usize| {
+        let at = format!("192.0.2.{}:8080", 10 + n).parse().unwrap();
+        testbed::TcpServer::start(&world.nodes[n], at, &format!("pod-{n}")).unwrap()
+    };
+    let _servers = [0, 1].map(server);
+    world.create("web", &json!({}));
+    world.annotate("web", "portolan.dev/consistent", "maglev");
+    let endpoint = |n: usize| json!({"addresses": [format!("192.0.2.{}", 10 + n)], "nodeName": name(n)});
+    world.slice("web", "web", &json!([endpoint(0), endpoint(1)]), 8080);
+    let address = world.address("web");
+    wait_until(SOON, "three ways", || bird.ways(address) == [0, 1, 2]).unwrap();
+    let passes_on = |node: &testbed::Namespace| {
+        let list = |map| {
+            let output = node.command("nft").args(["list", "map", "ip", "portolan", map]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        list("takers").matches("192.0.2.1").count() == 2 && list("passed-on").contains("198.51.100.")
+    };
+    wait_until(SOON, "nodes know each other", || world.nodes.iter().all(passes_on)).unwrap();
+    let mut conversations: Vec<_> = (0..40).map(|_| world.converse(address)).collect();
+    assert!(conversations.iter_mut().all(world::Conversation::lives));
+
+    // It serves none itself, but a third came by it; and the others are spread anew.
+    world.agents[2].take().unwrap().end();
+    wait_until(SOON, "two ways", || bird.ways(address) == [0, 1]).unwrap();
+    world.here.set_down(&port(2)).unwrap();
+    let lost = conversations.iter_mut().map(|one| usize::from(!one.lives())).sum::<usize>();
+    assert_eq!(lost, 0, "of {}", conversations.len());
 }

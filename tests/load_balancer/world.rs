@@ -179,6 +179,12 @@ impl World {
         wanted
     }
 
+    /// Annotates a Service.
+    pub fn annotate(&self, service: &str, key: &str, value: &str) {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
+        self.runtime.block_on(self.services().patch(service, &PatchParams::default(), &patch)).unwrap();
+    }
+
     /// Takes a Service away.
     pub fn delete(&self, service: &str) {
         _ = self.runtime.block_on(self.services().delete(service, &DeleteParams::default())).unwrap();
@@ -293,6 +299,16 @@ impl World {
     /// Whether the address leads anywhere.
     pub fn reaches_any(&self, address: IpAddr) -> bool {
         ask_tcp(&self.client, SocketAddr::new(address, 80)).is_ok()
+    }
+
+    /// Makes the switch a router that spreads connections by addresses and ports, and has the client send by it.
+    pub fn route(&self, network: &str) {
+        self.here.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
+        self.here.set_sysctl("net.ipv4.fib_multipath_hash_policy", "1").unwrap();
+        for interface in ["all", BRIDGE] {
+            self.here.set_sysctl(&format!("net.ipv4.conf.{interface}.send_redirects"), "0").unwrap();
+        }
+        self.client.add_route(network.parse().unwrap(), SERVER.parse().unwrap()).unwrap();
     }
 
     /// What each agent has in memory, in KiB.

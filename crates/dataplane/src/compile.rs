@@ -27,7 +27,7 @@
 //!   masquerade to :32768-65535 fully-random
 //! ```
 //!
-//! It needs Linux 5.13, as kube-proxy's does. Seven things are not obvious:
+//! Where nodes choose alike, there is a chain before all that (`consistent`). It needs Linux 5.13, as kube-proxy's does. Seven things are not obvious:
 //!
 //! - **A Service's element holds a number, not a verdict** ([`Class`]). The kernel validates the whole table whenever a
 //!   verdict is added: at 10,000 Services that makes a change cost 1.0 ms, at 30,000 3.1 ms; with numbers it is 0.01 ms
@@ -60,6 +60,7 @@ use crate::model::Family;
 
 mod class;
 mod comment;
+mod consistent;
 mod elements;
 mod fields;
 mod intervals;
@@ -85,7 +86,8 @@ pub struct Config {
     /// The bits of the packet mark that say "masquerade" between the choice of an endpoint and postrouting, where they
     /// are cleared again. Other bits are never touched. kube-proxy's is 0x4000.
     pub masquerade_mark: u32,
-    /// How many clients with affinity are remembered, of all Services together. One takes about 150 bytes of the
+    /// How many clients with affinity are remembered, of all Services together; and how many connections that are passed
+    /// on to other nodes. One takes about 150 bytes of the
     /// kernel's memory. When there are more, the newest are not remembered.
     pub affinity_size: u32,
     /// The API server's `--service-node-port-range`: ports that masquerade never takes as a source port.

@@ -18,8 +18,8 @@ pub use fault::{Fault, Problem, Reason};
 pub use name::NamespacedName;
 pub use node::{InterfaceName, Node, PodInterface};
 pub use service::{
-    ANNOTATION_RESET_DEPARTED, IpMode, LABEL_HEADLESS, LABEL_PROXY_NAME, LoadBalancerAddress, Protocol, Service,
-    ServicePort, TrafficPolicy,
+    ANNOTATION_CONSISTENT, ANNOTATION_RESET_DEPARTED, IpMode, LABEL_HEADLESS, LABEL_PROXY_NAME, LoadBalancerAddress,
+    Protocol, Service, ServicePort, TrafficPolicy,
 };
 pub use slice::{Conditions, EndpointSlice, SliceEndpoint, SlicePort};
 pub(crate) use slice::{StoredEndpoint, StoredSlice};
@@ -66,12 +66,19 @@ impl Model {
         &self.node
     }
 
-    /// Replaces what is known of the node. Costs a look at every Service when something changed.
+    /// Replaces what is known of the node. Costs a look at every Service when something changed (of the nodes that take
+    /// what is passed on, only if there is a Service for which that is done).
     pub fn set_node(&mut self, node: Node) {
+        let is_as_before = |takers: &Node| Node { takers: takers.takers.clone(), ..node.clone() } == *takers;
         if self.node != node {
+            self.node_changed |= !is_as_before(&self.node) || self.has_consistent();
             self.node = node;
-            self.node_changed = true;
         }
+    }
+
+    fn has_consistent(&self) -> bool {
+        let mut services = self.entries.iter().flatten().filter_map(|entry| entry.service.as_ref());
+        services.any(|service| service.consistent)
     }
 
     /// Adds or replaces a Service.
@@ -79,8 +86,12 @@ impl Model {
         let id = self.id(name);
         let Some(entry) = self.entry_mut(id) else { return };
         if entry.service.as_ref() != Some(&service) {
+            let was_consistent = entry.service.as_ref().is_some_and(|service| service.consistent);
+            // What is known of other nodes was of no use before.
+            let begins = service.consistent && !was_consistent;
             entry.service = Some(service.shrink());
             self.dirty.insert(id);
+            self.node_changed |= begins;
         }
     }
 

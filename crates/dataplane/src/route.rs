@@ -3,8 +3,10 @@
 //!
 //! A Service has a route for each address and port at which it answers ([`Destination`]). A route says what becomes of
 //! a packet ([`Decision`]) and refers to the lists of endpoints of its Service port ([`PortRoutes`]), of which there are
-//! two: `cluster`, for traffic that may go anywhere, and `local`, for traffic that must stay on this node.
+//! three: `cluster`, for traffic that may go anywhere, `local`, for traffic that must stay on this node, and `consistent`,
+//! for traffic from outside that all nodes must lead to the same endpoint.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
@@ -18,6 +20,7 @@ mod departed;
 mod endpoints;
 mod faults;
 mod health;
+mod maglev;
 mod numbers;
 mod verdict;
 
@@ -26,6 +29,7 @@ pub(crate) use departed::has_left;
 pub use endpoints::MOST_ENDPOINTS;
 pub(crate) use faults::faults;
 pub use health::{HealthCheck, families_without_local_endpoints, health_checks, local_endpoints};
+pub use maglev::SLOTS;
 pub use numbers::{Block, Numbers};
 pub use verdict::{Choice, Packet, Table, Verdict};
 
@@ -108,13 +112,16 @@ pub enum Claim {
     ExternalIp,
 }
 
-/// One of a Service port's two lists.
+/// One of a Service port's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum List {
     /// Endpoints anywhere.
     Cluster,
     /// Endpoints of this node.
     Local,
+    /// Endpoints anywhere, each as often as Maglev's rule says ([`SLOTS`] in all): the same on all nodes, so that each of
+    /// them chooses the same one for a connection.
+    Consistent,
 }
 
 /// Whether the source address is replaced by the node's own, so that answers come back this way.
@@ -136,7 +143,8 @@ pub enum Decision {
     /// The policy allows only local endpoints and there are none, but others elsewhere: nothing is answered, as load
     /// balancers may try another node.
     Drop,
-    /// To one of a list, chosen at random for each connection.
+    /// To one of a list, chosen for each connection: at random, but by a hash of the source's address and port from
+    /// [`List::Consistent`].
     Forward {
         /// Which list.
         to: List,
@@ -173,6 +181,12 @@ pub struct PortRoutes {
     pub cluster: Vec<Endpoint>,
     /// For [`List::Local`]; empty when no route needs it.
     pub local: Vec<Endpoint>,
+    /// For [`List::Consistent`], in the order of slots; empty when no route needs it.
+    pub consistent: Vec<Endpoint>,
+    /// Of these, endpoints of other nodes that take packets as they are, with the address of the node. What comes from
+    /// outside for one of them is passed on, so that the node which knows the connection is the endpoint's own, whichever
+    /// node it came to.
+    pub elsewhere: BTreeMap<Endpoint, IpAddr>,
     /// UDP only: all endpoints that still answer, whether or not they are given new flows. Flows to others must go.
     pub serving: Vec<Endpoint>,
     /// One a destination.
@@ -188,6 +202,7 @@ impl PortRoutes {
         match list {
             List::Cluster => &self.cluster,
             List::Local => &self.local,
+            List::Consistent => &self.consistent,
         }
     }
 

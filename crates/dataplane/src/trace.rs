@@ -42,6 +42,11 @@ pub enum Outcome {
         /// The port.
         to: NonZeroU16,
     },
+    /// It goes as it is to another node of the cluster.
+    PassedOn {
+        /// The node's address.
+        to: IpAddr,
+    },
     /// The sender is told.
     Rejected,
     /// Nobody is told.
@@ -148,6 +153,7 @@ impl<'a> Tracer<'a> {
             priority: self.priority,
             forwarded: None,
             redirected: None,
+            passed_on: None,
             masquerade: false,
             steps: Vec::new(),
         };
@@ -159,7 +165,7 @@ impl<'a> Tracer<'a> {
         }
         let outcome = match (stop, flow.forwarded, flow.redirected) {
             (Some(Stop::Reject), ..) => Outcome::Rejected,
-            (Some(Stop::Drop), ..) => Outcome::Dropped,
+            (Some(Stop::Drop), ..) => flow.passed_on.map_or(Outcome::Dropped, |to| Outcome::PassedOn { to }),
             (None, Some(to), _) => Outcome::Forwarded { to, masquerade: flow.masquerade },
             (None, None, Some(to)) => Outcome::Redirected { to },
             (None, None, None) => Outcome::Passed { masquerade: flow.masquerade },
@@ -206,6 +212,7 @@ struct Flow {
     priority: u32,
     forwarded: Option<Endpoint>,
     redirected: Option<NonZeroU16>,
+    passed_on: Option<IpAddr>,
     masquerade: bool,
     steps: Vec<String>,
 }

@@ -338,6 +338,11 @@ impl Seat {
         self.lives.values().filter(|(life, _)| life.epoch.is_some()).map(|(life, _)| life.node.as_str()).collect()
     }
 
+    /// The other nodes that announce, or did.
+    pub fn others(&self) -> impl Iterator<Item = &Life> {
+        self.lives.values().map(|(life, _)| life).filter(|life| life.node != self.own && !life.addresses.is_empty())
+    }
+
     /// Who claims an address, of those that announce.
     pub fn claimants(&self, address: IpAddr) -> Vec<&str> {
         let has = self.claims.values().filter(|claims| claims.addresses.contains(&address) && self.is_alive(claims));

@@ -218,6 +218,12 @@ pub enum Expr {
         /// How it is chosen.
         flags: NatFlags,
     },
+    /// Sends a copy of the packet, as it is, to another machine: by that one's Ethernet address, past translation and
+    /// conntrack, with a time to live that is one less.
+    Dup {
+        /// Where the machine's address is.
+        address: Register,
+    },
     /// Drops the packet and tells the sender. Not in prerouting's nat chains: filter chains of input, forward, output.
     Reject(Reject),
     /// Adds the packet's own key to a set or map that has the flag `dynamic`, or takes it away.

@@ -53,6 +53,7 @@ fn statement(expr: &Expr, registers: &mut Registers) -> Option<String> {
             format!("masquerade{}{}", ports_text(*ports, registers), flags_text(*flags))
         }
         Expr::Redirect { ports, flags } => format!("redirect{}{}", ports_text(*ports, registers), flags_text(*flags)),
+        Expr::Dup { address } => format!("dup to {}", registers.key(*address)),
         Expr::Reject(reject) => reject_text(*reject),
         Expr::Dynset { set, op, key, data, timeout, exprs } => {
             dynset_text(set, *op, &registers.key(*key), data.map(|d| registers.key(d)), *timeout, exprs)

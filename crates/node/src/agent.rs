@@ -83,6 +83,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let routes = Routes::read(netlink()?).await.map_err(AgentError::Routes)?;
     let backend = nftables::Backend::new(dataplane::Config::default()).map_err(|e| AgentError::Dataplane(e.into()))?;
     let (tell_node, node) = watch::channel(model_node(&config, &Neighbours::default()));
+    let tell_takers = tell_node.clone();
     let dataplane = Dataplane::new(backend, node.borrow().clone());
 
     let mut parts = JoinSet::new();
@@ -131,7 +132,7 @@ pub async fn run(config: Config, client: Client, stop: CancellationToken) -> Res
     let handler = pods::server::Handler::new(running.runtime());
     parts.spawn(named("port", listener.serve(handler, stop.clone())));
     parts.spawn(named("Pods", running.keep(client.clone(), config.name.clone(), stop.clone())));
-    let part = announce::keep(client.clone(), config.name.clone(), addresses, stop.clone());
+    let part = announce::keep(client.clone(), config.name.clone(), addresses, tell_takers, stop.clone());
     parts.spawn(named("announcements", part));
     parts.spawn(named("status", report(client, config, programmed, neighbours, stop.clone())));
 
@@ -232,6 +233,7 @@ async fn tell_dataplane(
     loop {
         let now = model_node(&config, &neighbours.borrow_and_update());
         tell.send_if_modified(|held| {
+            let now = model::Node { takers: held.takers.clone(), ..now };
             let changed = *held != now;
             *held = now;
             changed

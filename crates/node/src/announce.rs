@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::model;
 use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -45,8 +46,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long may be waited when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// Announces what this node holds until told to stop; then it says that it leaves.
-pub async fn keep(client: Client, own: String, addresses: watch::Receiver<Addresses>, stop: CancellationToken) {
+/// Announces what this node holds until told to stop; then it says that it leaves. Tells the data plane of the nodes that
+/// take what is passed on to them: those that announce, or did.
+pub async fn keep(
+    client: Client,
+    own: String,
+    addresses: watch::Receiver<Addresses>,
+    tell_node: watch::Sender<model::Node>,
+    stop: CancellationToken,
+) {
     let (tell_admission, admission) = watch::channel(Admission::default());
     let (tell_report, reports) = watch::channel(Report::default());
     let writer = Writer { client: client.clone(), own: own.clone(), addresses: Vec::new(), lasts: LEASE };
@@ -56,6 +64,7 @@ pub async fn keep(client: Client, own: String, addresses: watch::Receiver<Addres
         voices: Voices::new(Arc::clone(&fence)),
         handover: Handover::default(),
         routers: Routers::default(),
+        tell_node,
         fence,
         writer: writer.clone(),
         under_way: JoinSet::new(),
@@ -93,6 +102,7 @@ struct Speaker {
     voices: Voices,
     handover: Handover,
     routers: Routers,
+    tell_node: watch::Sender<model::Node>,
     fence: Arc<Fence>,
     writer: Writer,
     under_way: JoinSet<Made>,
@@ -181,6 +191,16 @@ impl Speaker {
         self.routers.announce(mine.map(|claim| claim.address).collect());
         self.look_after(balanced);
         self.tell();
+        self.tell_takers();
+    }
+
+    fn tell_takers(&self) {
+        let takers = self.seat.others().map(|life| (life.node.as_str().into(), life.addresses.clone())).collect();
+        self.tell_node.send_if_modified(|node| {
+            let changed = node.takers != takers;
+            node.takers = takers;
+            changed
+        });
     }
 
     fn made(&mut self, made: Result<Made, tokio::task::JoinError>) {

@@ -200,7 +200,7 @@ fn program(
     if config.load_balancer {
         let (tell_addresses, addresses) = watch::channel(Addresses::new());
         listeners.push(Box::new(Balanced::new(tell_addresses)));
-        let part = announce::keep(client.clone(), config.node_name.clone(), addresses, stop.clone());
+        let part = announce::keep(client.clone(), config.node_name.clone(), addresses, tell_node.clone(), stop.clone());
         parts.spawn(named("announcements", part));
     }
     let (tell_programmed, programmed) = watch::channel(false);

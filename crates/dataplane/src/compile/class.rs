@@ -63,6 +63,11 @@ pub struct Stay {
 }
 
 impl Pick {
+    /// Whether all nodes choose alike.
+    pub(super) fn is_consistent(&self) -> bool {
+        self.list == List::Consistent
+    }
+
     /// Whether it chooses from this list.
     pub(crate) fn is_of(&self, list: List) -> bool {
         self.list == list
@@ -135,7 +140,9 @@ impl Action {
 impl Pick {
     fn from_name(name: &str) -> Option<Pick> {
         let (key, name) = name.strip_prefix("node-port-").map_or((Key::Address, name), |rest| (Key::NodePort, rest));
-        let (list, name) = name.strip_prefix("local-").map_or((List::Cluster, name), |rest| (List::Local, rest));
+        let lists = [(List::Local, "local-"), (List::Consistent, "same-")];
+        let found = lists.into_iter().find_map(|(list, word)| Some((list, name.strip_prefix(word)?)));
+        let (list, name) = found.unwrap_or((List::Cluster, name));
         let (count, affinity) = match name.strip_prefix('n')?.split_once("-affinity-") {
             Some((count, stay)) => (count, Some(Stay::from_name(stay)?)),
             None => (name.strip_prefix('n')?, None),
@@ -180,8 +187,10 @@ impl fmt::Display for Pick {
         if self.key == Key::NodePort {
             f.write_str("node-port-")?;
         }
-        if self.list == List::Local {
-            f.write_str("local-")?;
+        match self.list {
+            List::Cluster => {}
+            List::Local => f.write_str("local-")?,
+            List::Consistent => f.write_str("same-")?,
         }
         write!(f, "n{}", self.count)?;
         match self.affinity {

@@ -30,6 +30,11 @@ impl Map {
             Map::NodePortAddresses => "where node ports answer, if the address is this node's",
             Map::Hairpins => "Pods of this node, to themselves",
             Map::LoopbackRelay => "where the relay for node ports at loopback addresses listens",
+            Map::Takers => "nodes that take what is passed on, by number",
+            Map::PassedOn => {
+                "where all nodes choose alike: the number of the node of each slot's endpoint, if it is another"
+            }
+            Map::PassedConnections => "connections that are passed on, each with the node that knows it",
             Map::Connections => "ports of Services: connections that were given an endpoint",
             Map::NodePortConnections => "node ports: connections that were given an endpoint",
             Map::Refused => "ports of Services: packets that were rejected or dropped",
@@ -65,10 +70,13 @@ impl Action {
 impl Pick {
     /// What its chain does.
     pub(super) fn comment(&self) -> Cow<'static, str> {
+        if self.is_consistent() {
+            return "the same endpoint for a connection on all nodes".into();
+        }
         let of = match (self.key, self.list) {
-            (Key::Address, List::Cluster) => "a port's",
+            (Key::Address, List::Cluster | List::Consistent) => "a port's",
             (Key::Address, List::Local) => "a port's of this node",
-            (Key::NodePort, List::Cluster) => "a node port's",
+            (Key::NodePort, List::Cluster | List::Consistent) => "a node port's",
             (Key::NodePort, List::Local) => "a node port's of this node",
         };
         let affinity = self.affinity.map(|stay| format!("; a client stays for {} s", stay.seconds)).unwrap_or_default();

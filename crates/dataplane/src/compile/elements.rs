@@ -1,5 +1,8 @@
 //! The elements that routes and the node become.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use nft::{Element, Value};
 
@@ -7,17 +10,20 @@ use crate::compile::fields::{destination_key, endpoint_value};
 use crate::compile::intervals::{everything, interfaces, intervals, loopback};
 use crate::compile::key::Key;
 use crate::compile::{Class, Compiler, Map};
-use crate::model::{Node, Protocol};
+use crate::model::{Family, Node, Protocol};
 use crate::route::{Destination, Endpoint, List, node_port_ranges};
 
 /// Slots of [`List::Cluster`] are numbered from zero, those of [`List::Local`] from here: more endpoints than can be.
 const FIRST_LOCAL_SLOT: u32 = 0x0100_0000;
+/// Those of [`List::Consistent`] from here.
+const FIRST_CONSISTENT_SLOT: u32 = 0x0200_0000;
 
 /// The number of a list's first slot.
 pub(super) const fn first_slot(list: List) -> u32 {
     match list {
         List::Cluster => 0,
         List::Local => FIRST_LOCAL_SLOT,
+        List::Consistent => FIRST_CONSISTENT_SLOT,
     }
 }
 
@@ -28,7 +34,8 @@ const LOCAL_NUMBER: u32 = 0x8000_0000;
 /// What a number is changed by (exclusive or) to be looked up for a list.
 pub(super) const fn list_bit(list: List) -> u32 {
     match list {
-        List::Cluster => 0,
+        // Where nodes choose alike no client is remembered.
+        List::Cluster | List::Consistent => 0,
         List::Local => LOCAL_NUMBER,
     }
 }
@@ -60,6 +67,12 @@ impl Compiler {
     ) -> (Map, Element) {
         let key = slot_key(destination, list, slot);
         (Map::endpoints(Key::of(destination)), Element::value(key, endpoint_value(endpoint)))
+    }
+
+    /// That what comes from outside for a slot's endpoint is passed on to a node.
+    pub(crate) fn passed_on_element(&self, destination: &Destination, slot: usize, node: IpAddr) -> (Map, Element) {
+        let key = slot_key(destination, List::Consistent, slot);
+        (Map::PassedOn, Element::value(key, Value::new().host_u32(taker_number(node))))
     }
 
     /// That a slot of a list holds the endpoint with a number.
@@ -113,6 +126,17 @@ impl Compiler {
         (Map::Classes, Element::verdict(Value::new().host_u32(number), self.verdict(class)))
     }
 
+    /// The nodes that take what is passed on.
+    fn takers(&self, node: &Node) -> Vec<(Map, Element)> {
+        let of_family = |all: &Vec<IpAddr>| all.iter().copied().find(|address| Family::of(*address) == self.family);
+        let mut numbered = BTreeMap::new();
+        for address in node.takers.values().filter_map(of_family) {
+            numbered.entry(taker_number(address)).or_insert(address);
+        }
+        let element = |(number, address)| Element::value(Value::new().host_u32(number), Value::new().ip(address));
+        numbered.into_iter().map(|one| (Map::Takers, element(one))).collect()
+    }
+
     /// What is set up for the node itself.
     pub(crate) fn node_elements(&self, node: &Node) -> Vec<(Map, Element)> {
         let node_ports = node_port_ranges(node, self.family).unwrap_or_else(|| vec![everything(self.family)]);
@@ -123,8 +147,22 @@ impl Compiler {
             (Map::NodePortAddresses, intervals(&node_ports, &[loopback(self.family)], self.family)),
         ];
         let sets = sets.into_iter().flat_map(|(map, elements)| elements.into_iter().map(move |e| (map, e)));
-        sets.chain(node.loopback_relay.into_iter().flat_map(loopback_relay)).collect()
+        let sets = sets.chain(node.loopback_relay.into_iter().flat_map(loopback_relay));
+        sets.chain(self.takers(node)).collect()
     }
+}
+
+/// The number by which a node is found that takes what is passed on: never zero. Of two with one number, the first has it:
+/// the other's packets go a way round.
+fn taker_number(address: IpAddr) -> u32 {
+    let word = match address {
+        IpAddr::V4(address) => u32::from(address),
+        IpAddr::V6(address) => {
+            let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+            address.octets().iter().fold(0x811c_9dc5, step)
+        }
+    };
+    word.max(1)
 }
 
 fn counters(sort: Key, key: Value) -> [(Map, Element); 2] {

@@ -43,6 +43,13 @@ pub enum Map {
     Hairpins,
     /// Protocol to the port of loopback at which a relay listens.
     LoopbackRelay,
+    /// Number to a node that takes what is passed on.
+    Takers,
+    /// Address, protocol, port and slot to the number of the node on which the slot's endpoint is, if it takes what is passed on.
+    PassedOn,
+    /// Source, destination, protocol and both ports of a connection to the number of the node to which it is passed on. Filled by
+    /// packets.
+    PassedConnections,
     /// Address, protocol and port: counts connections that were given an endpoint. Filled by packets.
     Connections,
     /// The same for protocol and node port.
@@ -55,7 +62,7 @@ pub enum Map {
 
 impl Map {
     /// All, in order.
-    pub const ALL: [Map; 21] = [
+    pub const ALL: [Map; 24] = [
         Map::Classes,
         Map::Services,
         Map::Endpoints,
@@ -73,6 +80,9 @@ impl Map {
         Map::NodePortAddresses,
         Map::Hairpins,
         Map::LoopbackRelay,
+        Map::Takers,
+        Map::PassedOn,
+        Map::PassedConnections,
         Map::Connections,
         Map::NodePortConnections,
         Map::Refused,
@@ -102,6 +112,9 @@ impl Map {
             Map::NodePortAddresses => "node-port-addresses",
             Map::Hairpins => "hairpins",
             Map::LoopbackRelay => "loopback-relay",
+            Map::Takers => "takers",
+            Map::PassedOn => "passed-on",
+            Map::PassedConnections => "passed-connections",
             Map::Connections => "connections",
             Map::NodePortConnections => "node-port-connections",
             Map::Refused => "refused",
@@ -113,7 +126,12 @@ impl Map {
     pub const fn is_filled_by_packets(self) -> bool {
         matches!(
             self,
-            Map::Affinity | Map::Connections | Map::NodePortConnections | Map::Refused | Map::NodePortRefused
+            Map::Affinity
+                | Map::PassedConnections
+                | Map::Connections
+                | Map::NodePortConnections
+                | Map::Refused
+                | Map::NodePortRefused
         )
     }
 
@@ -129,6 +147,7 @@ impl Map {
                 | Map::NodePortEndpoints
                 | Map::NodePortAffinitySlots
                 | Map::Sources
+                | Map::PassedOn
         )
     }
 
@@ -196,6 +215,11 @@ impl Map {
             Map::PodInterfaces => set(&[Type::IfName]).with_flags(SetFlags::INTERVAL),
             Map::Hairpins => set(&[ip, ip]),
             Map::LoopbackRelay => map(&[InetProto], &[InetService]),
+            Map::Takers => map(&[Mark], &[ip]),
+            Map::PassedOn => map(&[ip, InetProto, InetService, Mark], &[Mark]),
+            Map::PassedConnections => map(&[ip, ip, InetProto, InetService, InetService], &[Mark])
+                .with_flags(SetFlags::DYNAMIC | SetFlags::TIMEOUT)
+                .with_size(config.affinity_size),
             Map::Connections | Map::Refused => {
                 set(&[ip, InetProto, InetService]).with_flags(SetFlags::DYNAMIC).with_size(config.counters_size)
             }

@@ -37,7 +37,7 @@ const CHAIN_REJECT: &str = "reject";
 const CHAIN_MASQUERADE: &str = "masquerade";
 
 /// A register that no key reaches, in either family.
-const SCRATCH: Register = Register::R15;
+pub(super) const SCRATCH: Register = Register::R15;
 
 impl Compiler {
     /// The chains that are always there, in the order in which packets meet them, with their rules.
@@ -102,6 +102,9 @@ impl Compiler {
             Action::Drop(key) => vec![drop(key)],
             Action::Forward { masquerade, pick } => {
                 let mut chains = vec![self.pick_chain(&pick)];
+                if pick.is_consistent() {
+                    chains.push(self.pass_on_chain());
+                }
                 if masquerade != Masquerade::Never {
                     chains.push(own(self.masquerade_and_pick(masquerade, &pick)));
                 }
@@ -329,6 +332,7 @@ impl Compiler {
 
     fn pick(&self, pick: &Pick) -> Vec<Vec<Expr>> {
         match pick.affinity {
+            None if pick.is_consistent() => vec![self.pick_by_hash(pick)],
             None => vec![self.pick_any(pick)],
             Some(stay) => self.pick_with_affinity(pick, stay),
         }
@@ -407,7 +411,7 @@ impl Compiler {
     }
 
     /// Behind the longest key, a slot's.
-    fn endpoint_register(&self) -> Register {
+    pub(super) fn endpoint_register(&self) -> Register {
         Register::R0.plus(self.address_words() + 3)
     }
 
@@ -421,7 +425,7 @@ impl Compiler {
         exprs
     }
 
-    fn dnat(&self, endpoint: Register) -> Expr {
+    pub(super) fn dnat(&self, endpoint: Register) -> Expr {
         let family = match self.family {
             Family::V4 => NatFamily::Ip,
             Family::V6 => NatFamily::Ip6,
@@ -430,7 +434,7 @@ impl Compiler {
     }
 }
 
-fn lookup(map: Map, result: Lookup) -> Expr {
+pub(super) fn lookup(map: Map, result: Lookup) -> Expr {
     Expr::Lookup { set: map.name().into(), key: Register::R0, result }
 }
 
@@ -442,11 +446,11 @@ fn is_local(field: Field) -> [Expr; 2] {
     [field.load(Register::R0), Expr::eq(Register::R0, Value::new().host_u32(LOCAL))]
 }
 
-fn load_scratch(dreg: Register) -> Expr {
+pub(super) fn load_scratch(dreg: Register) -> Expr {
     Expr::Meta { key: MetaKey::Priority, dreg }
 }
 
-fn clear_scratch() -> [Expr; 2] {
+pub(super) fn clear_scratch() -> [Expr; 2] {
     let zero = Expr::Immediate { dreg: SCRATCH, value: Value::new().host_u32(0) };
     [zero, Expr::MetaSet { key: MetaKey::Priority, sreg: SCRATCH }]
 }

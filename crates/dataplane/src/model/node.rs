@@ -1,5 +1,6 @@
 //! The node whose kernel is programmed.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -81,6 +82,9 @@ pub struct Node {
     pub pod_interfaces: Vec<PodInterface>,
     /// The ranges of cluster IPs. Packets to addresses in them that no Service has are dropped.
     pub service_cidrs: Vec<IpNet>,
+    /// Other nodes that take packets for a load balancer's address as they are, and the addresses by which these reach
+    /// them: on the same network, and with rules of ours.
+    pub takers: BTreeMap<Arc<str>, Vec<IpAddr>>,
     /// Masquerade all traffic to cluster IPs, whatever its source.
     pub masquerade_all: bool,
 }

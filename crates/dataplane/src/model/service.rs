@@ -136,6 +136,9 @@ pub struct Service {
     /// Annotated `portolan.dev/reset-departed: "false"`: TCP connections to an endpoint that left without a word are left
     /// alone.
     pub keep_departed: bool,
+    /// Annotated `portolan.dev/consistent: maglev`: whichever node a connection from outside comes to, it is led to the
+    /// same endpoint.
+    pub consistent: bool,
     /// Labelled `service.kubernetes.io/service-proxy-name`: somebody else's Service, which gets no rules here.
     pub other_proxy: bool,
     /// Labelled `service.kubernetes.io/headless`: treated as headless, whatever its cluster IPs.
@@ -149,6 +152,9 @@ pub const LABEL_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 /// The annotation of a Service whose TCP connections are left alone when their endpoint leaves without a word, if its
 /// value is `false`.
 pub const ANNOTATION_RESET_DEPARTED: &str = "portolan.dev/reset-departed";
+/// The annotation of a Service whose connections from outside keep their endpoint whichever node they come to, and its
+/// value.
+pub const ANNOTATION_CONSISTENT: (&str, &str) = ("portolan.dev/consistent", "maglev");
 /// The label of Services and slices that are headless.
 pub const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
 

@@ -1,7 +1,8 @@
 //! Which endpoint stands in which slot.
 //!
 //! The kernel finds endpoints by slot, numbered without gaps. Were slots in the order of addresses, one endpoint that
-//! comes or goes would move all behind it. So those that stay keep their slots, and only holes are filled.
+//! comes or goes would move all behind it. So those that stay keep their slots, and only holes are filled. The list that is the
+//! same on all nodes has an order of its own.
 
 use std::collections::HashSet;
 
@@ -12,17 +13,12 @@ use crate::route::{Endpoint, List, PortRoutes, ServiceRoutes};
 pub(super) fn arrange(new: &mut ServiceRoutes, old: &ServiceRoutes, changes: &Changes) {
     for port in &mut new.ports {
         let before = old.ports.iter().find(|old| old.shares_destination(port));
-        for list in [List::Cluster, List::Local] {
-            let held = match before {
-                Some(before) => before.list(list).to_vec(),
-                None => dumped(port, list, changes),
-            };
-            let wanted = match list {
-                List::Cluster => &mut port.cluster,
-                List::Local => &mut port.local,
-            };
-            *wanted = slots(&held, std::mem::take(wanted));
-        }
+        let held = |port: &PortRoutes, list| match before {
+            Some(before) => before.list(list).to_vec(),
+            None => dumped(port, list, changes),
+        };
+        port.cluster = slots(&held(port, List::Cluster), std::mem::take(&mut port.cluster));
+        port.local = slots(&held(port, List::Local), std::mem::take(&mut port.local));
         port.serving.shrink_to_fit();
         port.routes.shrink_to_fit();
     }

@@ -204,8 +204,9 @@ fn class_numbers(classes: &Elements) -> HashMap<String, u32> {
 
 /// Chains by names of ours that are called by other hooks than ours, or by none.
 fn wrong_hooks(compiler: &Compiler, table: &TableContent) -> Vec<Arc<str>> {
+    let always = compiler.program().into_iter().map(|(chain, _)| chain);
     let hooks: HashMap<_, _> =
-        compiler.program().into_iter().filter_map(|(chain, _)| Some((chain.name, chain.base?))).collect();
+        always.chain(compiler.optional_chains()).filter_map(|chain| Some((chain.name, chain.base?))).collect();
     let wrong = table.chains.values().filter(|(held, _)| hooks.get(&held.name) != held.base.as_ref());
     wrong.map(|(held, _)| Arc::clone(&held.name)).collect()
 }

@@ -1,6 +1,7 @@
 //! One destination's route with all that its elements are made of; and how the elements of one become those of another.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use ipnet::IpNet;
@@ -27,28 +28,42 @@ pub(super) struct Endpoints<'a> {
     numbers: Option<&'a Numbers>,
     cluster: &'a [Endpoint],
     local: &'a [Endpoint],
+    consistent: &'a [Endpoint],
+    /// Of `consistent`, the nodes that take what is passed on.
+    elsewhere: Option<&'a BTreeMap<Endpoint, IpAddr>>,
 }
 
 impl<'a> Endpoints<'a> {
     fn of(class: &Class, port: &'a PortRoutes) -> Endpoints<'a> {
-        let (cluster, local) = match class.action {
-            Action::Reject(_) | Action::Drop(_) => (false, false),
-            Action::Forward { pick, .. } => (pick.is_of(List::Cluster), pick.is_of(List::Local)),
-            Action::BySource { local, .. } => (true, local.is_some()),
+        let needs = |list| match class.action {
+            Action::Reject(_) | Action::Drop(_) => false,
+            Action::Forward { pick, .. } => pick.is_of(list),
+            Action::BySource { local, .. } => list == List::Cluster || list == List::Local && local.is_some(),
         };
-        let take = |wanted, list| if wanted { port.list(list) } else { &[] };
-        let numbers = port.numbers.as_deref();
-        Endpoints { numbers, cluster: take(cluster, List::Cluster), local: take(local, List::Local) }
+        let take = |list| if needs(list) { port.list(list) } else { &[] };
+        Endpoints {
+            numbers: port.numbers.as_deref(),
+            cluster: take(List::Cluster),
+            local: take(List::Local),
+            consistent: take(List::Consistent),
+            elsewhere: needs(List::Consistent).then_some(&port.elsewhere),
+        }
     }
 
-    fn lists(&self) -> [(List, &'a [Endpoint]); 2] {
-        [(List::Cluster, self.cluster), (List::Local, self.local)]
+    fn lists(&self) -> [(List, &'a [Endpoint]); 3] {
+        [(List::Cluster, self.cluster), (List::Local, self.local), (List::Consistent, self.consistent)]
+    }
+
+    /// The node to which is passed on what comes for the endpoint of a slot.
+    fn taker(&self, slot: usize) -> Option<IpAddr> {
+        self.elsewhere?.get(self.consistent.get(slot)?).copied()
     }
 
     fn slot(&self, list: List, slot: usize) -> Option<(&'a Endpoint, Option<u32>)> {
         let endpoint = match list {
             List::Cluster => self.cluster.get(slot)?,
             List::Local => self.local.get(slot)?,
+            List::Consistent => self.consistent.get(slot)?,
         };
         Some((endpoint, self.numbers.and_then(|numbers| numbers.get(endpoint))))
     }
@@ -108,6 +123,13 @@ pub(super) fn change_endpoints(
         Some(number) => compiler.affinity_slot_element(&destination, list, slot, number),
         None => compiler.slot_element(&destination, list, slot, endpoint),
     };
+    let passed = |slot, node| compiler.passed_on_element(&destination, slot, node);
+    for slot in 0..old.consistent.len().max(new.consistent.len()) {
+        let (before, after) = (old.taker(slot), new.taker(slot));
+        if before != after {
+            changes.replace(before.map(|node| passed(slot, node)), after.map(|node| passed(slot, node)));
+        }
+    }
     for ((list, old_list), (_, new_list)) in old.lists().into_iter().zip(new.lists()) {
         for slot in 0..old_list.len().max(new_list.len()) {
             let (before, after) = (old.slot(list, slot), new.slot(list, slot));

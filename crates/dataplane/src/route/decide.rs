@@ -1,12 +1,13 @@
 //! A Service becomes routes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::model::{Entry, Family, IpMode, Node, Protocol, Service, ServicePort, TrafficPolicy};
 use crate::route::endpoints::Endpoints;
+use crate::route::maglev::{self, MOST_CONSISTENT};
 use crate::route::{Claim, Decision, Destination, List, Masquerade, PortRoutes, Route, ServiceRoutes};
 
 /// The routes of a Service in one family; none if it is not ours to serve or does not live in that family.
@@ -64,6 +65,8 @@ fn route_port(
     let local = endpoints.local();
     let internal = internal(service, node, family, cluster.is_empty(), local.is_empty());
     let external = external(service, cluster.is_empty());
+    let all = if is_consistent(service) { endpoints.everywhere() } else { Vec::new() };
+    let balanced = if (1..=MOST_CONSISTENT).contains(&all.len()) { consistent(external) } else { external };
     let to = |address: &IpAddr| Destination::Address { address: *address, protocol, port: number };
     let route = |destination, claim, decision| Route { destination, claim, decision, firewalled: false };
 
@@ -72,19 +75,22 @@ fn route_port(
     if let Some(port) = port.node_port {
         routes.push(route(Destination::NodePort { family, protocol, port }, Claim::NodePort, external));
     }
-    let balanced = addresses.load_balancer.iter().map(|ip| route(to(ip), Claim::LoadBalancer, external));
-    routes.extend(balanced.map(|route| Route { firewalled, ..route }));
-    routes.extend(addresses.external.iter().map(|ip| route(to(ip), Claim::ExternalIp, external)));
+    let of_balancer = addresses.load_balancer.iter().map(|ip| route(to(ip), Claim::LoadBalancer, balanced));
+    routes.extend(of_balancer.map(|route| Route { firewalled, ..route }));
+    routes.extend(addresses.external.iter().map(|ip| route(to(ip), Claim::ExternalIp, balanced)));
     routes.sort_by_key(|route| (route.destination, route.claim));
     routes.dedup_by_key(|route| route.destination);
 
     let needs = |list| routes.iter().any(|route| needs(route.decision, list));
     let (needs_cluster, needs_local) = (needs(List::Cluster), needs(List::Local));
+    let needs_consistent = needs(List::Consistent);
     PortRoutes {
         protocol,
         port: number,
         cluster: if needs_cluster { cluster } else { Vec::new() },
         local: if needs_local { local } else { Vec::new() },
+        consistent: if needs_consistent { maglev::table(&all) } else { Vec::new() },
+        elsewhere: if needs_consistent { endpoints.elsewhere() } else { BTreeMap::new() },
         serving: if protocol == Protocol::Udp { endpoints.serving() } else { Vec::new() },
         routes,
         numbers: None,
@@ -95,7 +101,21 @@ fn needs(decision: Decision, list: List) -> bool {
     match decision {
         Decision::Reject | Decision::Drop => false,
         Decision::Forward { to, .. } => to == list,
-        Decision::BySource => true,
+        Decision::BySource => list != List::Consistent,
+    }
+}
+
+/// Whether all nodes are to choose alike. Clients that stay with their endpoint are remembered, each by its node. Where
+/// only this node's endpoints serve, there is nothing that two nodes could choose alike.
+fn is_consistent(service: &Service) -> bool {
+    service.consistent && service.affinity.is_none() && service.external_policy == TrafficPolicy::Cluster
+}
+
+/// The same, from the list that is the same on all nodes.
+fn consistent(decision: Decision) -> Decision {
+    match decision {
+        Decision::Forward { to: List::Cluster, masquerade } => Decision::Forward { to: List::Consistent, masquerade },
+        other => other,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which endpoints of a Service port may be given traffic: conditions, topology hints, terminating fall-back.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{Conditions, Entry, Family, Node, Protocol, StoredEndpoint};
@@ -26,6 +27,8 @@ struct Candidate {
     perhaps_local: bool,
     for_node: Hint,
     for_zone: Hint,
+    /// Of a Service whose nodes choose alike: the address of its node, if that is another and takes what is passed on.
+    taker: Option<IpAddr>,
 }
 
 /// What an endpoint's hints say of this node (or zone).
@@ -49,7 +52,15 @@ impl Candidate {
             perhaps_local: here != Some(false),
             for_node: Hint::of(stored.node_hints(), Some(&node.name)),
             for_zone: Hint::of(stored.zone_hints(), node.zone.as_deref()),
+            taker: None,
         }
+    }
+
+    fn with_taker(mut self, stored: &StoredEndpoint, node: &Node) -> Candidate {
+        let family = Family::of(self.endpoint.address);
+        let addresses = stored.node.as_ref().filter(|_| !self.local).and_then(|name| node.takers.get(name));
+        self.taker = addresses.and_then(|all| all.iter().copied().find(|address| Family::of(*address) == family));
+        self
     }
 
     fn ready(&self) -> bool {
@@ -77,15 +88,15 @@ impl Endpoints {
     /// entry that says that it is local wins, then the one that says that it is ready, serving, not terminating.
     pub(super) fn gather(entry: &Entry, node: &Node, family: Family, name: &str, protocol: Protocol) -> Endpoints {
         let mut candidates = Vec::new();
+        let is_consistent = entry.service.as_ref().is_some_and(|service| service.consistent);
         for slice in entry.slices.iter().filter(|slice| !slice.ignored) {
             let ports = slice.ports.iter().filter(|port| *port.name == *name && port.protocol == protocol);
             for port in ports {
                 let ours = slice.endpoints.iter().filter(|endpoint| Family::of(endpoint.address) == family);
-                candidates.extend(
-                    ours.map(|stored| {
-                        Candidate::new(Endpoint { address: stored.address, port: port.port }, stored, node)
-                    }),
-                );
+                candidates.extend(ours.map(|stored| {
+                    let candidate = Candidate::new(Endpoint { address: stored.address, port: port.port }, stored, node);
+                    if is_consistent { candidate.with_taker(stored, node) } else { candidate }
+                }));
             }
         }
         candidates.sort_by_key(|candidate| {
@@ -109,6 +120,17 @@ impl Endpoints {
             ready.retain(|c| c.for_zone == Hint::Here);
         }
         endpoints(ready.into_iter())
+    }
+
+    /// As all nodes see them, whatever the hints for this one: the ready ones, or those that are leaving if none is.
+    pub(super) fn everywhere(&self) -> Vec<Endpoint> {
+        let ready = endpoints(self.candidates.iter().filter(|c| c.ready()));
+        if ready.is_empty() { endpoints(self.candidates.iter().filter(|c| c.leaving())) } else { ready }
+    }
+
+    /// Those of other nodes that take what is passed on to them, with the address of the node.
+    pub(super) fn elsewhere(&self) -> BTreeMap<Endpoint, IpAddr> {
+        self.candidates.iter().filter_map(|c| Some((c.endpoint, c.taker?))).collect()
     }
 
     /// For traffic that must stay on this node: the ready ones; those that are leaving if none is ready here, whatever

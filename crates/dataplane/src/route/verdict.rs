@@ -195,7 +195,9 @@ fn forward(
         let leaves = packet.made_here || !is_local(endpoint.address);
         Choice { endpoint: *endpoint, masquerade: leaves && (masquerade || hairpin) }
     };
-    Verdict::Forward(list.iter().map(choice).collect())
+    // A list in which endpoints have many slots each leads to each of them.
+    let choices: BTreeSet<Choice> = list.iter().map(choice).collect();
+    Verdict::Forward(choices.into_iter().collect())
 }
 
 fn contains(nets: &[IpNet], address: IpAddr) -> bool {

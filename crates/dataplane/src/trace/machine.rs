@@ -144,7 +144,8 @@ impl<'m, 'a> Machine<'m, 'a> {
                 self.registers.store(*dreg, &bytes);
                 true
             }
-            Expr::Numgen { dreg, modulus, offset, .. } => {
+            // What a hash says is as good as random for who asks where packets may go.
+            Expr::Numgen { dreg, modulus, offset, .. } | Expr::Jhash { dreg, modulus, offset, .. } => {
                 let number = (self.random)(*modulus) % modulus;
                 self.registers.store_number(*dreg, number + offset);
                 true
@@ -160,6 +161,10 @@ impl<'m, 'a> Machine<'m, 'a> {
             }
             Expr::Fib { result: FibResult::AddrType, flags, dreg } => self.fib(*flags, *dreg),
             Expr::Counter { .. } => true,
+            Expr::Dup { address } => {
+                self.flow.passed_on = self.address(*address);
+                self.flow.passed_on.is_some()
+            }
             Expr::Masquerade { .. } => {
                 self.flow.masquerade = true;
                 return Ok(Next::Verdict(Verdict::Accept));
@@ -300,6 +305,14 @@ impl<'m, 'a> Machine<'m, 'a> {
         Some(Next::Verdict(Verdict::Accept))
     }
 
+    /// An address of the packet's family that begins at a register.
+    fn address(&self, register: Register) -> Option<IpAddr> {
+        Some(match Family::of(self.flow.packet.destination) {
+            Family::V4 => IpAddr::from(<[u8; 4]>::try_from(self.registers.load(register, 4)).ok()?),
+            Family::V6 => IpAddr::from(<[u8; 16]>::try_from(self.registers.load(register, 16)).ok()?),
+        })
+    }
+
     /// `None`: the registers hold no address and port.
     fn nat(&mut self, nat: &Nat) -> Option<Next> {
         if nat.kind == NatKind::Snat {
@@ -307,10 +320,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             return Some(Next::Verdict(Verdict::Accept));
         }
         if let Some((register, _)) = nat.addresses {
-            self.flow.packet.destination = match Family::of(self.flow.packet.destination) {
-                Family::V4 => IpAddr::from(<[u8; 4]>::try_from(self.registers.load(register, 4)).ok()?),
-                Family::V6 => IpAddr::from(<[u8; 16]>::try_from(self.registers.load(register, 16)).ok()?),
-            };
+            self.flow.packet.destination = self.address(register)?;
         }
         if let Some((register, _)) = nat.ports {
             let port = <[u8; 2]>::try_from(self.registers.load(register, 2)).ok()?;

@@ -17,7 +17,7 @@ use crate::plain::plain;
 use crate::{routed, scene, traced, world};
 
 /// What may be said of a Service. All have the same addresses beyond their cluster IPs: they are at odds.
-const GIVEN: [&str; 28] = [
+const GIVEN: [&str; 30] = [
     "",
     "udp",
     "np",
@@ -30,6 +30,8 @@ const GIVEN: [&str; 28] = [
     "ext",
     "ext itp=local sctp",
     "affinity=60",
+    "lb ext maglev",
+    "lb maglev ranges=192.0.2.0/28 udp",
     "affinity=10800 itp=local udp",
     "second-port np",
     "headless-label",

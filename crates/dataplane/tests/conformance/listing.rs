@@ -16,7 +16,8 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
     let (cluster, mut kernel) = cluster("listing")?;
     let model = kernel.model_mut();
     let pod_interfaces = ["cni0", "veth*"].map(crate::world::pods_interfaces).into();
-    model.set_node(dataplane::Node { pod_interfaces, ..crate::world::node() });
+    let takers = [("there".into(), vec![crate::world::ip("172.30.0.2")])].into();
+    model.set_node(dataplane::Node { pod_interfaces, takers, ..crate::world::node() });
     set(model, "plain", 1, "np", "a b c");
     set(model, "udp", 2, "udp itp=local", "a c");
     set(model, "sticky", 3, "affinity=10800", "a b");
@@ -24,6 +25,7 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
     set(model, "balanced-sticky", 5, "sctp lb np affinity=60 etp=local", "a c");
     set(model, "nobody", 6, "", "");
     set(model, "elsewhere", 7, "itp=local", "c");
+    set(model, "same", 8, "lb2 maglev", "a c");
     kernel.sync()?;
     let output = cluster.node.command("nft").args(["list", "table", "ip", "portolan"]).output()?;
     let listed = String::from_utf8(output.stdout)?;
@@ -44,6 +46,8 @@ fn nft_lists_every_chain_that_there_can_be() -> anyhow::Result<()> {
         "ip daddr . meta l4proto . th dport . numgen random mod 3 map @endpoints",
         "ip daddr @cluster-ips goto reject",
         "ip saddr != @pod-cidrs iifname != @pod-interfaces meta mark set",
+        "meta priority set jhash ip saddr . th sport mod 1021 seed 0x706f7274 offset 33554432",
+        "dup to meta priority map @takers",
         "elements = { \"cni0\",",
         "\"veth*\" }",
         "10.96.0.1 . tcp . 80 : 0x0",

@@ -5,6 +5,7 @@
 
 mod affinity;
 mod comments;
+mod consistent;
 mod counters;
 mod distribution;
 mod flows;
@@ -35,7 +36,7 @@ use dataplane::{Config, Dataplane, Family, Model};
 use row::{Expected, Row, rows};
 
 /// By subject.
-const ROWS: [&str; 7] = [
+const ROWS: [&str; 8] = [
     include_str!("rows.txt"),
     include_str!("rows/policies.txt"),
     include_str!("rows/endpoints.txt"),
@@ -43,6 +44,7 @@ const ROWS: [&str; 7] = [
     include_str!("rows/several.txt"),
     include_str!("rows/changes.txt"),
     include_str!("rows/interfaces.txt"),
+    include_str!("rows/consistent.txt"),
 ];
 
 fn all_rows() -> Vec<Row> {
@@ -138,6 +140,7 @@ fn traced(ruleset: &Ruleset, packet: &Packet, name: &str) -> Expected {
                 assert_eq!(to.get(), world::RELAY_PORT, "{name}");
                 return Expected::Relay;
             }
+            Outcome::PassedOn { to } => panic!("{name}: no node takes anything, and {to} is given something"),
             Outcome::Rejected => return Expected::Reject,
             Outcome::Dropped => return Expected::Drop,
         };

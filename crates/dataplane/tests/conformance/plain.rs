@@ -29,9 +29,14 @@ pub fn plain(table: &TableContent) -> Plain {
     assert_eq!(class_names.values().collect::<BTreeSet<_>>().len(), class_names.len(), "a class has two numbers");
     let mut plain = Plain { chains: BTreeMap::new(), elements: BTreeMap::new() };
     let used = used(table, &class_names);
+    // It stays a while when the last Service has gone that needed it, as classes do.
+    let passes_on = named(table, &class_names).any(|class| class.contains("same-"));
     for (name, (_, rules)) in
         table.chains.iter().filter(|(name, _)| used.contains(&***name) || Class::from_name(name).is_none())
     {
+        if !passes_on && &**name == "pass-on" {
+            continue;
+        }
         plain.chains.insert(name.to_string(), rules.iter().map(nft::Rule::text).collect());
     }
     // Those that count are not always made.
@@ -45,7 +50,13 @@ pub fn plain(table: &TableContent) -> Plain {
                 };
                 elements(map).iter().map(|(at, data)| format!("{:?} {}", at.key, named(data))).collect()
             }
-            Map::Endpoints | Map::NodePortEndpoints => without_slots(elements(map)),
+            Map::Endpoints | Map::NodePortEndpoints => {
+                // Where all nodes choose alike, the slots are part of it.
+                let (same, others) = elements(map).clone().into_iter().partition(|(at, _)| is_consistent(at));
+                let mut lines = without_slots(&others);
+                lines.extend(Elements::iter(&same).map(|(at, data)| format!("{at:?} {data:?}")));
+                lines
+            }
             Map::AffinitySlots | Map::NodePortAffinitySlots => without_slots(&without_numbers(table, map)),
             Map::AffinityEndpoints => by_destinations(table),
             _ => elements(map).iter().map(|(at, data)| format!("{at:?} {data:?}")).collect(),
@@ -134,6 +145,10 @@ fn number(value: &Value) -> u32 {
 fn destination_and_slot(at: &ElementKey) -> (Vec<u8>, u32) {
     let (destination, slot) = at.key.as_slice().split_at(at.key.len() - 4);
     (destination.to_vec(), u32::from_ne_bytes(slot.try_into().unwrap()))
+}
+
+fn is_consistent(at: &ElementKey) -> bool {
+    destination_and_slot(at).1 >= 0x0200_0000
 }
 
 /// Slots are numbered without gaps, and no endpoint has two in a list.

@@ -2,7 +2,7 @@
 //!
 //! `name | given | endpoints | packet | verdict`
 //!
-//! - *given*: words that change the Service (`udp`, `np`, `lb`, `ext`, `itp=local`, `ranges=…`) or the node. ` + ` begins
+//! - *given*: words that change the Service (`udp`, `np`, `lb`, `ext`, `maglev`, `itp=local`, `ranges=…`) or the node. ` + ` begins
 //!   another Service, at another cluster IP, whose endpoints stand behind ` + ` too. What stands before ` => ` was so
 //!   until a moment ago, and was programmed.
 //! - *endpoints*: see [`crate::world::endpoint`]; ` / ` begins another slice, and `[NAME=PORT/PROTOCOL,…]` at its begin
@@ -223,6 +223,7 @@ fn say_of_service(given: &mut Given, key: &str, value: &str) {
         "np" => service.ports[0].node_port = Some(value.parse().unwrap()),
         "itp" => service.internal_policy = policy(value),
         "etp" => service.external_policy = policy(value),
+        "maglev" => service.consistent = true,
         "affinity" => service.affinity = Some(value.parse().unwrap()),
         "ranges" => service.source_ranges = value.split(',').map(net).collect(),
         "proxy-name" => service.other_proxy = true,

@@ -41,7 +41,7 @@ impl Random {
             self.one(&["np", "np", ""]),
             self.one(&["lb", "lb", ""]),
             self.one(&["", "etp=local", "itp=local"]),
-            self.one(&["", "affinity=60"]),
+            self.one(&["", "affinity=60", "maglev"]),
             self.one(&["", "ext", "ranges=192.0.2.0/24,10.0.0.0/8"]),
         ];
         words.join(" ")

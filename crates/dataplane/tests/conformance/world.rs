@@ -10,6 +10,7 @@
 //! | `host` | 172.30.0.1 | a process of this node |
 //! | `out`, `out2` | 192.0.2.10, .77 | machines outside the cluster |
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
 
@@ -126,6 +127,7 @@ pub fn node() -> Node {
         pod_interfaces: Vec::new(),
         service_cidrs: vec![net("10.96.0.0/16")],
         loopback_relay: NonZeroU16::new(RELAY_PORT),
+        takers: BTreeMap::new(),
         masquerade_all: false,
     }
 }

@@ -74,6 +74,7 @@ fn known(name: &str, a: Attributes<'_>) -> Option<Expr> {
             ports: pair(a, number::REDIR_PROTO_MIN, number::REDIR_PROTO_MAX),
             flags: nat_flags(a, number::REDIR_FLAGS),
         }),
+        "dup" => Some(Expr::Dup { address: register(a, number::DUP_SREG_ADDR)? }),
         "reject" => reject(a),
         "dynset" => dynset(a),
         "counter" => {

@@ -50,6 +50,7 @@ fn name(expr: &Expr) -> &str {
         Expr::Nat(_) => "nat",
         Expr::Masquerade { .. } => "masq",
         Expr::Redirect { .. } => "redir",
+        Expr::Dup { .. } => "dup",
         Expr::Reject(_) => "reject",
         Expr::Dynset { .. } => "dynset",
         Expr::Counter { .. } => "counter",
@@ -182,6 +183,7 @@ fn decides(expr: &Expr, w: &mut Writer) -> bool {
             pair(number::REDIR_PROTO_MIN, number::REDIR_PROTO_MAX, *ports, w);
             nat_flags(number::REDIR_FLAGS, *flags, ports.is_some(), w);
         }
+        Expr::Dup { address } => register(number::DUP_SREG_ADDR, *address, w),
         Expr::Reject(Reject::Icmp(code)) => reject(number::REJECT_ICMP, *code, w),
         Expr::Reject(Reject::Icmpx(code)) => reject(number::REJECT_ICMPX, code.number() as u8, w),
         Expr::Reject(Reject::TcpReset) => w.u32(number::REJECT_TYPE, number::REJECT_TCP_RESET),

@@ -220,6 +220,7 @@ pub(crate) mod expr {
     pub(crate) const REDIR_PROTO_MIN: u16 = 1;
     pub(crate) const REDIR_PROTO_MAX: u16 = 2;
     pub(crate) const REDIR_FLAGS: u16 = 3;
+    pub(crate) const DUP_SREG_ADDR: u16 = 1;
     pub(crate) const REJECT_TYPE: u16 = 1;
     pub(crate) const REJECT_CODE: u16 = 2;
     pub(crate) const REJECT_ICMP: u32 = 0;

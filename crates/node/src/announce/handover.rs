@@ -39,10 +39,6 @@ const PRIORITY: i32 = -150;
 const UNKNOWN: u32 = 1 | 8;
 const TCP: u8 = 6;
 const SYN: u8 = 2;
-/// `NFTA_DUP_SREG_ADDR`
-const DUP_ADDRESS: u16 = 1;
-/// `NFT_REG32_04`, which is [`Register::R4`].
-const R4: u32 = 12;
 
 /// Packets cannot be passed on.
 #[derive(Debug, thiserror::Error)]
@@ -164,15 +160,9 @@ fn rule(destination: Field) -> Vec<Expr> {
     exprs.push(Expr::eq(Register::R0, Value::new().u8(0)));
     exprs.push(destination.load(Register::R0));
     exprs.push(Expr::Lookup { set: MAP.into(), key: Register::R0, result: Lookup::Value(Register::R4) });
-    exprs.push(dup());
+    exprs.push(Expr::Dup { address: Register::R4 });
     exprs.push(Expr::Verdict(Verdict::Drop));
     exprs
-}
-
-/// `dup to` the address in [`Register::R4`].
-fn dup() -> Expr {
-    let attribute = [8_u16.to_ne_bytes(), DUP_ADDRESS.to_ne_bytes()].concat();
-    Expr::Raw { name: "dup".into(), data: [attribute, R4.to_be_bytes().to_vec()].concat() }
 }
 
 #[cfg(test)]

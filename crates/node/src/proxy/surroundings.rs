@@ -1,6 +1,7 @@
 //! What the data plane must know of the node, put together from the node's object, the ranges of cluster IPs, and what
 //! was chosen.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub(super) fn model_node(config: &Config, own: &OwnNode, service_cidrs: &[IpNet]
         service_cidrs: service_cidrs.to_vec(),
         masquerade_all: config.masquerade_all,
         loopback_relay: None,
+        takers: BTreeMap::new(),
     }
 }
 
@@ -111,6 +113,7 @@ pub(super) async fn keep(
                 return;
             }
             tell.send_if_modified(|held| {
+                let now = model::Node { takers: held.takers.clone(), ..now };
                 let changed = *held != now;
                 *held = now;
                 changed

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use dataplane::model::{
-    self, ANNOTATION_RESET_DEPARTED, Conditions, Family, Fault, IpMode, LABEL_HEADLESS, LABEL_PROXY_NAME,
-    LoadBalancerAddress, NamespacedName, Protocol, Reason, SliceEndpoint, SlicePort, TrafficPolicy,
+    self, ANNOTATION_CONSISTENT, ANNOTATION_RESET_DEPARTED, Conditions, Family, Fault, IpMode, LABEL_HEADLESS,
+    LABEL_PROXY_NAME, LoadBalancerAddress, NamespacedName, Protocol, Reason, SliceEndpoint, SlicePort, TrafficPolicy,
 };
 use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -43,6 +43,7 @@ pub(crate) fn service(service: &views::Service) -> Option<model::Service> {
         external_policy: TrafficPolicy::from_api(spec.external_traffic_policy.as_deref()),
         affinity: affinity.then(|| timeout.and_then(|t| u32::try_from(t).ok()).unwrap_or(AFFINITY_TIMEOUT)),
         health_check_port: given(spec.health_check_node_port, "healthCheckNodePort", &mut faults),
+        consistent: annotation(&service.metadata, ANNOTATION_CONSISTENT.0) == Some(ANNOTATION_CONSISTENT.1),
         keep_departed: annotation(&service.metadata, ANNOTATION_RESET_DEPARTED) == Some("false"),
         other_proxy: has_label(&service.metadata, LABEL_PROXY_NAME),
         headless_label: has_label(&service.metadata, LABEL_HEADLESS),

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
@@ -27,6 +28,8 @@ fn port(address: u8, endpoints: std::ops::Range<u32>) -> PortRoutes {
         port: NonZeroU16::MIN,
         cluster: endpoints.map(endpoint).collect(),
         local: Vec::new(),
+        consistent: Vec::new(),
+        elsewhere: BTreeMap::new(),
         serving: Vec::new(),
         routes: vec![Route { destination, claim: Claim::ClusterIp, decision, firewalled: false }],
         numbers: None,

@@ -46,6 +46,17 @@ fn only_the_word_false_keeps_connections_to_departed_endpoints() {
 }
 
 #[test]
+fn only_the_word_maglev_has_nodes_choose_alike() {
+    for (value, consistent) in [("maglev", true), ("true", false), ("", false)] {
+        let object = json!({
+            "metadata": { "name": "web", "annotations": { "portolan.dev/consistent": value } },
+            "spec": { "type": "LoadBalancer", "clusterIPs": ["10.96.0.7"], "ports": [{ "port": 80 }] }
+        });
+        assert_eq!(service(&serde_json::from_value(object).unwrap()).unwrap().consistent, consistent, "{value}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_left_out_and_the_rest_stays() {
     let service = told(json!({
         "type": "ClusterIP", "clusterIPs": ["10.96.0.7", "no address"],
