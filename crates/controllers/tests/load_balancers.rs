@@ -194,3 +194,26 @@ async fn services_that_share_an_address_share_its_claim() {
     services.delete("tls", &DeleteParams::default()).await.unwrap();
     eventually("the claim is gone", || async { claims(&cluster).await.is_empty().then_some(()) }).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_that_nobody_serves_is_told_and_left_alone() {
+    let cluster = Cluster::with(config("10.99.0.0/24")).await;
+    let services: Api<Service> = cluster.api("default");
+    let mut value = balanced("web", json!({}));
+    value["spec"]["loadBalancerClass"] = json!("example.com/other");
+    cluster.create(&services, value).await;
+    eventually("it is told", || async {
+        let events = cluster.events("default", "web").await;
+        events
+            .iter()
+            .any(|event| event.starts_with("ClassNotOurs: ") && event.contains("example.com/other"))
+            .then_some(())
+    })
+    .await;
+    let found = services.get("web").await.unwrap();
+    assert!(shown(&found).is_none() && found.finalizers().is_empty());
+    let mut ours = balanced("ours", json!({}));
+    ours["spec"]["loadBalancerClass"] = json!("portolan.dev/lb");
+    cluster.create(&services, ours).await;
+    eventually("an address", || async { shown(&services.get("ours").await.unwrap()) }).await;
+}

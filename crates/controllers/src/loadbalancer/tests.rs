@@ -135,6 +135,29 @@ fn an_address_that_is_asked_for_is_given_or_refused_with_the_cure() {
 }
 
 #[test]
+fn a_pool_that_is_not_there_and_a_family_that_is_not_the_services_are_told_and_mended() {
+    let (mut world, mut pools) = (World::default(), pool("172.30.0.200-172.30.0.201"));
+    let mut web = service("web", json!({}));
+    web["metadata"]["annotations"] = json!({"portolan.dev/address-pool": "office"});
+    world.put(SERVICES, web);
+    drive(&mut world, &mut pools, "web");
+    let said = says(&world, "web");
+    assert!(said.starts_with("False NoPool: ") && said.contains("office") && said.contains("add a pool"), "{said}");
+    pools.choose("pools: [{name: office, addresses: [172.30.1.1], autoAssign: false}]");
+    drive(&mut world, &mut pools, "web");
+    assert_eq!(ingress(&world, "web")[0]["ip"], "172.30.1.1");
+
+    world.put(SERVICES, service("six", json!({"ipFamilies": ["IPv6"], "loadBalancerIP": "172.30.1.1"})));
+    drive(&mut world, &mut pools, "six");
+    let said = says(&world, "six");
+    assert!(said.starts_with("False WrongFamily: 172.30.1.1"), "{said}");
+    // The only pool left gives nothing by itself.
+    world.put(SERVICES, service("other", json!({})));
+    drive(&mut world, &mut pools, "other");
+    assert!(says(&world, "other").starts_with("False NoPool: "), "{}", says(&world, "other"));
+}
+
+#[test]
 fn a_full_pool_is_told_and_waited_for() {
     let (mut world, mut pool) = (World::default(), pool("172.30.0.200"));
     for name in ["a", "b"] {
