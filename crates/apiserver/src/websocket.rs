@@ -12,7 +12,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -124,10 +124,15 @@ async fn tell(stream: impl AsyncRead + AsyncWrite + Unpin, events: Body, is_text
             }
         }
     }
-    within(to_client.close()).await?;
-    // The client closes too, and ends the connection; one that does not is not waited for for long.
-    let closed = async { while let Some(Ok(_)) = from_client.next().await {} };
-    tokio::time::timeout(PATIENCE, closed).await.map_err(|_| BrokenOff::Slow)
+    // They are two halves of one.
+    let Ok(mut socket) = to_client.reunite(from_client) else { return Ok(()) };
+    within(async {
+        SinkExt::close(&mut socket).await?;
+        // The client closes too; TLS says goodbye after that.
+        while let Some(Ok(_)) = socket.next().await {}
+        Ok(socket.get_mut().shutdown().await?)
+    })
+    .await
 }
 
 async fn within(sending: impl Future<Output = Result<(), tungstenite::Error>>) -> Result<(), BrokenOff> {

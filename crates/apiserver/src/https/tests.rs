@@ -263,4 +263,9 @@ async fn a_watch_is_told_over_a_websocket() {
     let first = socket.next().await.unwrap().unwrap();
     let event: Value = serde_json::from_str(first.to_text().unwrap()).unwrap();
     assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!("ADDED"), &json!("default")));
+    // It ends with the server, as every watch does.
+    served.server.shutdown().await;
+    while let Some(said) = socket.next().await {
+        assert!(said.unwrap().is_close());
+    }
 }
