@@ -6,7 +6,7 @@ mod roles;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinds::document::{at, given, list};
+use kinds::document::{at, given, list, texts};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -108,20 +108,31 @@ async fn client_authority(api: &Api) -> Result<(), BootstrapError> {
 }
 
 async fn range(api: &Api) -> Result<(), BootstrapError> {
-    let cidr = api.config.service_cidr.to_string();
+    let ranges: Vec<_> = api.config.service_cidr.iter().map(|range| range.to_string()).collect();
     let document = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": { "name": SERVICE },
-        "spec": { "cidrs": [cidr] },
+        "spec": { "cidrs": ranges },
     });
     let wanted = Wanted { group: "networking.k8s.io", plural: "servicecidrs", namespace: "", name: SERVICE, document };
     wanted.ensure(api).await?;
+    // A cluster of one family may become one of two; other changes of the ranges are the administrator's.
+    wanted
+        .change(api, Part::Object, |object| {
+            if let ([first, _], [only]) = (&ranges[..], list(at(object, "spec"), "cidrs"))
+                && only == first
+            {
+                object["spec"]["cidrs"] = json!(ranges);
+            }
+        })
+        .await?;
     let condition = json!({
         "type": "Ready", "status": "True", "lastTransitionTime": clock::now(), "reason": "",
         "message": "Kubernetes default Service CIDR is ready",
     });
     wanted
         .change(api, Part::Status, |object| {
-            if list(at(object, "status"), "conditions").is_empty() {
+            let same = texts(at(object, "spec"), "cidrs") == ranges;
+            if same && list(at(object, "status"), "conditions").is_empty() {
                 object["status"]["conditions"] = json!([condition]);
             }
         })
@@ -129,7 +140,7 @@ async fn range(api: &Api) -> Result<(), BootstrapError> {
 }
 
 async fn service(api: &Api) -> Result<(), BootstrapError> {
-    let Some(address) = api.config.own_cluster_ip() else { return Ok(()) };
+    let Some(address) = api.config.service_cidr.own_cluster_ip() else { return Ok(()) };
     let document = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {

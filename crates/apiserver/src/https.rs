@@ -95,7 +95,7 @@ pub(crate) fn configure(config: &Config) -> Result<Tls, ListenError> {
     let mut addresses =
         vec![config.advertise, std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()];
     addresses.extend(config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()));
-    addresses.extend(config.own_cluster_ip());
+    addresses.extend(config.service_cidr.own_cluster_ip());
     addresses.extend(further_addresses.into_iter().filter_map(|address| address.parse::<IpAddr>().ok()));
     addresses.sort_unstable();
     addresses.dedup();

@@ -66,6 +66,7 @@ mod query;
 mod quota;
 mod recount;
 mod relay;
+mod repair;
 mod request;
 mod resealing;
 mod resources;
@@ -80,7 +81,7 @@ mod websocket;
 
 pub use authn::tokens::StaticToken;
 pub use cache::CacheError;
-pub use config::Config;
+pub use config::{Config, RangesError, ServiceRanges};
 pub use handler::Handler;
 pub use https::ListenError;
 pub use identity::User;

@@ -30,6 +30,8 @@ const DURATIONS: [f64; 22] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
     45.0,
 ];
+/// Limits of how long it takes to give a cluster IP, in seconds: those of Prometheus' own clients.
+const ALLOCATION_DURATIONS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Parts of objects that have paths of their own.
 const PARTS: &[&str] = &[
     "status",
@@ -133,6 +135,49 @@ struct Range {
     cidr: String,
 }
 
+/// Something that is given to a Service, for counting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Allocation {
+    /// The range of an address; `None` for a node port.
+    pub range: Option<String>,
+    /// Whether it was asked for by name.
+    pub asked: bool,
+}
+
+/// What is given of a range.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfRange {
+    cidr: String,
+    scope: &'static str,
+}
+
+/// Whether something was asked for by name (`static`) or not (`dynamic`).
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Scope {
+    scope: &'static str,
+}
+
+fn scope(asked: bool) -> &'static str {
+    if asked { "static" } else { "dynamic" }
+}
+
+/// What was wrong with what is taken for a Service.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Mended {
+    r#type: &'static str,
+}
+
+/// What is given to Services, and what was mended of it.
+struct Allocations {
+    addresses: Family<OfRange, Counter>,
+    refused_addresses: Family<OfRange, Counter>,
+    durations: Family<Range, Histogram, fn() -> Histogram>,
+    ports: Family<Scope, Counter>,
+    refused_ports: Family<Scope, Counter>,
+    mended_addresses: Family<Mended, Counter>,
+    mended_ports: Family<Mended, Counter>,
+}
+
 /// Everything that is counted.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
@@ -147,16 +192,15 @@ pub(crate) struct Metrics {
     free_addresses: Family<Range, Gauge>,
     ports: Gauge,
     free_ports: Gauge,
+    allocations: Allocations,
 }
 
 /// What is there, which is counted when somebody asks.
 pub(crate) struct Stored<'s> {
     /// How many objects of a kind.
     pub objects: &'s dyn Fn(&'static kinds::Kind) -> usize,
-    /// The configured range of cluster IPs.
-    pub range: String,
-    /// How many of its addresses are taken, and how many are free.
-    pub addresses: (usize, usize),
+    /// The ranges of cluster IPs, with how many of each one's addresses are taken, and how many are free.
+    pub addresses: Vec<(String, usize, usize)>,
     /// How many node ports are taken, and how many are free.
     pub ports: (usize, usize),
 }
@@ -177,6 +221,38 @@ impl Drop for Counting {
     }
 }
 
+impl Allocations {
+    fn new() -> Self {
+        let durations = Family::new_with_constructor((|| Histogram::new(ALLOCATION_DURATIONS)) as fn() -> Histogram);
+        Self {
+            durations,
+            addresses: Family::default(),
+            refused_addresses: Family::default(),
+            ports: Family::default(),
+            refused_ports: Family::default(),
+            mended_addresses: Family::default(),
+            mended_ports: Family::default(),
+        }
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let name = "kube_apiserver_clusterip_allocator_allocation";
+        registry.register(name, "Cluster IPs that were given", self.addresses.clone());
+        let name = "kube_apiserver_clusterip_allocator_allocation_errors";
+        registry.register(name, "Cluster IPs that could not be given", self.refused_addresses.clone());
+        let name = "kube_apiserver_clusterip_allocator_allocation_duration_seconds";
+        registry.register(name, "How long it took to give a cluster IP, in seconds", self.durations.clone());
+        let name = "kube_apiserver_nodeport_allocator_allocation";
+        registry.register(name, "Node ports that were given", self.ports.clone());
+        let name = "kube_apiserver_nodeport_allocator_allocation_errors";
+        registry.register(name, "Node ports that could not be given", self.refused_ports.clone());
+        let name = "apiserver_clusterip_repair_ip_errors";
+        registry.register(name, "Cluster IPs that were not taken as they should be", self.mended_addresses.clone());
+        let name = "apiserver_nodeport_repair_port_errors";
+        registry.register(name, "Node ports that were not taken as they should be", self.mended_ports.clone());
+    }
+}
+
 impl Metrics {
     pub fn new() -> Self {
         let metrics = Self {
@@ -192,6 +268,7 @@ impl Metrics {
             free_addresses: Family::default(),
             ports: Gauge::default(),
             free_ports: Gauge::default(),
+            allocations: Allocations::new(),
         };
         metrics.register();
         metrics
@@ -218,6 +295,38 @@ impl Metrics {
         registry.register(name, "Node ports that are taken", m.ports.clone());
         let name = "kube_apiserver_nodeport_allocator_available_ports";
         registry.register(name, "Node ports that are free", m.free_ports.clone());
+        m.allocations.register(registry);
+    }
+
+    /// Something was given to a Service, which took so long.
+    pub fn allocated(&self, given: &Allocation, took: Duration) {
+        let (all, scope) = (&self.allocations, scope(given.asked));
+        match &given.range {
+            Some(cidr) => {
+                all.addresses.get_or_create_owned(&OfRange { cidr: cidr.clone(), scope }).inc();
+                all.durations.get_or_create(&Range { cidr: cidr.clone() }).observe(took.as_secs_f64());
+            }
+            None => _ = all.ports.get_or_create(&Scope { scope }).inc(),
+        }
+    }
+
+    /// Something was not given.
+    pub fn not_allocated(&self, refused: &Allocation) {
+        let (all, scope) = (&self.allocations, scope(refused.asked));
+        match &refused.range {
+            Some(cidr) => _ = all.refused_addresses.get_or_create(&OfRange { cidr: cidr.clone(), scope }).inc(),
+            None => _ = all.refused_ports.get_or_create(&Scope { scope }).inc(),
+        }
+    }
+
+    /// An address of a Service was not as it should be.
+    pub fn address_mended(&self, kind: &'static str) {
+        self.allocations.mended_addresses.get_or_create(&Mended { r#type: kind }).inc();
+    }
+
+    /// A node port of a Service was not as it should be.
+    pub fn port_mended(&self, kind: &'static str) {
+        self.allocations.mended_ports.get_or_create(&Mended { r#type: kind }).inc();
     }
 
     /// Shows what somebody else counts too.
@@ -256,9 +365,14 @@ impl Metrics {
             let resource = Resource { group: kind.group, resource: kind.plural };
             self.objects.get_or_create(&resource).set(number((stored.objects)(kind)));
         }
-        let range = Range { cidr: stored.range.clone() };
-        self.addresses.get_or_create(&range).set(number(stored.addresses.0));
-        self.free_addresses.get_or_create(&range).set(number(stored.addresses.1));
+        // A range that is gone is told of no more.
+        self.addresses.clear();
+        self.free_addresses.clear();
+        for (cidr, taken, free) in &stored.addresses {
+            let range = Range { cidr: cidr.clone() };
+            self.addresses.get_or_create(&range).set(number(*taken));
+            self.free_addresses.get_or_create(&range).set(number(*free));
+        }
         self.ports.set(number(stored.ports.0));
         self.free_ports.set(number(stored.ports.1));
         let mut encoded = String::new();

@@ -258,6 +258,7 @@ pub(crate) fn refusal(status: &Status, encoding: Encoding) -> Response<Body> {
     if seconds > 0 {
         response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    add_warnings(&mut response, &status.warnings);
     response
 }
 

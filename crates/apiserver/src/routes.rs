@@ -72,7 +72,6 @@ async fn path(front: &Front, asked: &Asked) -> Result<Response<Body>, Status> {
             let api = &front.api;
             let stored = Stored {
                 objects: &|kind| api.cache.count(kind),
-                range: api.config.service_cidr.to_string(),
                 addresses: alloc::addresses(api),
                 ports: alloc::ports(api),
             };

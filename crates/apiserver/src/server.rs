@@ -27,6 +27,7 @@ use crate::identity::User;
 use crate::metrics::Metrics;
 use crate::nodes::{Nodes, NodesError};
 use crate::recount;
+use crate::repair;
 use crate::resealing;
 use crate::turns::Turns;
 
@@ -98,6 +99,7 @@ impl Server {
         server.connections.spawn(expiry::run(api.clone()));
         server.connections.spawn(recount::keep(api.clone()));
         server.connections.spawn(aggregation::keep(api.clone()));
+        server.connections.spawn(repair::keep(api.clone()));
         server.connections.spawn(resealing::begin(api.clone()));
         api.ready.store(true, Ordering::Release);
         Ok(server)

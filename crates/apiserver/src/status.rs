@@ -21,6 +21,8 @@ pub struct Status {
     pub details: Option<Box<Details>>,
     /// With which token a list may go on all the same; mostly empty.
     pub continue_token: String,
+    /// What the client is warned of beside it.
+    pub warnings: Vec<String>,
 }
 
 /// What a `Status` is about.
@@ -73,7 +75,21 @@ pub(crate) fn qualified(group: &str, name: &str) -> String {
 
 impl Status {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None, continue_token: String::new() }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+            continue_token: String::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The same, with warnings before those that it has.
+    #[must_use]
+    pub(crate) fn warned(mut self, warnings: &[String]) -> Self {
+        self.warnings.splice(0..0, warnings.iter().cloned());
+        self
     }
 
     /// The same, about an object; with empty names, about none.

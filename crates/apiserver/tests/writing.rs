@@ -19,7 +19,9 @@ async fn what_only_the_server_says_is_filled_in() {
     sent["metadata"]["generation"] = json!(7);
     let created = cluster.post(CONFIG_MAPS, &sent).await.with(201);
     let metadata = &created["metadata"];
-    assert!(metadata.get("deletionTimestamp").is_none() && metadata.get("generation").is_none());
+    assert!(metadata.get("deletionTimestamp").is_none());
+    // A kind without generations keeps what its writers say, as in Kubernetes.
+    assert_eq!(metadata["generation"], 7);
     assert_eq!(metadata["uid"].as_str().unwrap().len(), 36);
     assert!(metadata["creationTimestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     assert_eq!(metadata["namespace"], "default");

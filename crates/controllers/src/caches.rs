@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::IPAddress;
+use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::watcher;
 use kube::{Api, Client};
@@ -73,6 +73,8 @@ pub struct Caches {
     pub load_balancer_settings: Arc<Cache<ConfigMap>>,
     /// Claims of load balancers' addresses, and no other IPAddress objects.
     pub ip_addresses: Arc<Cache<IPAddress>>,
+    /// ServiceCIDRs.
+    pub service_cidrs: Arc<Cache<ServiceCIDR>>,
 }
 
 impl Caches {
@@ -94,7 +96,8 @@ impl Caches {
         follow(&self.stateful_sets, client, everything.clone(), tasks, stop);
         follow(&self.revisions, client, everything.clone(), tasks, stop);
         follow(&self.budgets, client, everything.clone(), tasks, stop);
-        follow(&self.service_accounts, client, everything, tasks, stop);
+        follow(&self.service_accounts, client, everything.clone(), tasks, stop);
+        follow(&self.service_cidrs, client, everything, tasks, stop);
         follow(&self.root_cas, client, root_cas, tasks, stop);
         self.watch_load_balancers(client, tasks, stop);
     }
@@ -153,6 +156,7 @@ impl Caches {
         self.root_cas.close();
         self.load_balancer_settings.close();
         self.ip_addresses.close();
+        self.service_cidrs.close();
     }
 
     /// Waits until all are complete for the first time.
@@ -176,6 +180,7 @@ impl Caches {
             self.root_cas.synced(),
             self.load_balancer_settings.synced(),
             self.ip_addresses.synced(),
+            self.service_cidrs.synced(),
         );
     }
 
@@ -196,6 +201,7 @@ impl Caches {
             "controllerrevisions" => seen(&self.revisions, change, written).await,
             "poddisruptionbudgets" => seen(&self.budgets, change, written).await,
             "serviceaccounts" => seen(&self.service_accounts, change, written).await,
+            "servicecidrs" => seen(&self.service_cidrs, change, written).await,
             "ipaddresses" => seen(&self.ip_addresses, change, written).await,
             "configmaps" if change.name == ROOT_CA => seen(&self.root_cas, change, written).await,
             _ => {}
@@ -246,6 +252,7 @@ impl Cached for DaemonSet {}
 impl Cached for PodDisruptionBudget {}
 impl Cached for ServiceAccount {}
 impl Cached for ConfigMap {}
+impl Cached for ServiceCIDR {}
 
 /// The Services that a claim names.
 pub fn claimed_for(claim: &IPAddress) -> Vec<Key> {

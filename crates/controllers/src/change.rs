@@ -79,6 +79,8 @@ pub const REPLICATION_CONTROLLERS: Resource =
 pub const SERVICES: Resource = Resource::new("", "v1", "services", "Service");
 /// `serviceaccounts`
 pub const SERVICE_ACCOUNTS: Resource = Resource::new("", "v1", "serviceaccounts", "ServiceAccount");
+/// `servicecidrs`
+pub const SERVICE_CIDRS: Resource = Resource::new("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR");
 /// `statefulsets`
 pub const STATEFUL_SETS: Resource = Resource::new("apps", "v1", "statefulsets", "StatefulSet");
 

@@ -46,6 +46,7 @@ pub mod replicaset;
 pub mod rootca;
 pub mod scheduler;
 pub mod serviceaccount;
+pub mod servicecidr;
 pub mod statefulset;
 
 mod run;

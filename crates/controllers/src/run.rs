@@ -18,7 +18,7 @@ use crate::write::Writer;
 use crate::{
     daemonset, deployment, disruption, endpoints, endpointslice, endpointslicemirroring, garbagecollector,
     loadbalancer, namespace, nodeipam, nodelifecycle, podgc, programmed, replicaset, rootca, scheduler, serviceaccount,
-    statefulset,
+    servicecidr, statefulset,
 };
 
 /// How long the controllers may take to end.
@@ -36,7 +36,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
     let recorder = Recorder::start(writer.clone(), stop.clone());
     let context = Arc::new(Context { caches: Caches::default(), writer, recorder, config, stop: stop.clone() });
 
-    let controllers: [BoxFuture<'static, ()>; 20] = [
+    let controllers: [BoxFuture<'static, ()>; 21] = [
         endpointslice::start(context.clone()),
         replicaset::start::<ReplicaSet>(context.clone()),
         replicaset::start::<ReplicationController>(context.clone()),
@@ -56,6 +56,7 @@ pub async fn run(client: Client, config: Config, stop: CancellationToken) -> Res
         disruption::start(context.clone()),
         daemonset::start(context.clone()),
         statefulset::start(context.clone()),
+        servicecidr::start(context.clone(), client.clone()),
         garbagecollector::start(context.clone(), client.clone()),
     ];
 

@@ -28,6 +28,11 @@ impl Range {
         self.network
     }
 
+    /// Whether it is one of IPv6 that Kubernetes' allocator does not take, having more than 2⁶⁴ addresses.
+    pub fn is_too_large(self) -> bool {
+        self.network.addr().is_ipv6() && self.network.prefix_len() < 64
+    }
+
     /// The first address that can be given: not the network's own.
     fn first(self) -> u128 {
         number(self.network.network()) + 1

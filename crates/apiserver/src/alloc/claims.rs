@@ -7,6 +7,8 @@
 use bytes::Bytes;
 use store::{Expect, Transaction};
 
+use crate::metrics::Allocation;
+
 /// A record that is changed together with an object: only if it is still at this revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Changed {
@@ -22,6 +24,8 @@ pub(crate) struct Claims {
     pub released: Vec<String>,
     /// What else becomes something else by it.
     pub changed: Vec<Changed>,
+    /// What of it is counted.
+    pub given: Vec<Allocation>,
 }
 
 impl Claims {

@@ -11,6 +11,7 @@ use super::ports::{self, PortError, Ports};
 use super::service::{invalid, type_of};
 use crate::api::Api;
 use crate::keys;
+use crate::metrics::Allocation;
 use crate::status::Status;
 
 /// The ports as they are taken now.
@@ -24,6 +25,15 @@ pub(super) fn add<F>(service: &Value, ports: &Ports<F>, claims: &mut Claims) {
     let owner = keys::inside(text(metadata, "namespace"), text(metadata, "name"));
     claims.taken.extend(ports.taken.iter().map(|port| (ports::key(*port), owner.clone().into())));
     claims.released.extend(ports.released.iter().map(|port| ports::key(*port)));
+    let given = ports.asked.iter().filter(|(_, given)| *given);
+    claims.given.extend(given.map(|(asked, _)| Allocation { range: None, asked: *asked }));
+}
+
+/// Counts what was refused.
+pub(super) fn count_refused<F>(api: &Api, ports: &Ports<F>) {
+    for (asked, _) in ports.asked.iter().filter(|(_, given)| !given) {
+        api.metrics.not_allocated(&Allocation { range: None, asked: *asked });
+    }
 }
 
 /// Whether the Service's ports can have node ports.
@@ -42,8 +52,12 @@ pub(super) fn needs_health_check(service: &Value) -> bool {
     type_of(service) == "LoadBalancer" && text(at(service, "spec"), "externalTrafficPolicy") == "Local"
 }
 
-/// The node ports that a Service has, each once.
+/// The node ports that a Service has, each once. An ExternalName may say some, as in Kubernetes, but none is taken for it:
+/// what it gave back would be another's.
 pub(super) fn of(service: &Value) -> Vec<u16> {
+    if type_of(service) == "ExternalName" {
+        return Vec::new();
+    }
     let mut ports: Vec<u16> = list(at(service, "spec"), "ports").iter().filter_map(node_port).collect();
     ports.sort_unstable();
     ports.dedup();

@@ -41,15 +41,23 @@ pub(crate) struct Ports<F> {
     dry_run: bool,
     pub taken: BTreeSet<u16>,
     pub released: BTreeSet<u16>,
+    /// Of what was asked, whether it was a port by name, and whether it was given.
+    pub asked: Vec<(bool, bool)>,
 }
 
 impl<F: Fn(u16) -> bool> Ports<F> {
     pub fn new(range: RangeInclusive<u16>, dry_run: bool, is_taken: F) -> Self {
-        Self { range, is_taken, dry_run, taken: BTreeSet::new(), released: BTreeSet::new() }
+        Self { range, is_taken, dry_run, taken: BTreeSet::new(), released: BTreeSet::new(), asked: Vec::new() }
     }
 
     /// Takes this port.
     pub fn take(&mut self, port: i64) -> Result<u16, PortError> {
+        let taken = self.take_this(port);
+        self.asked.push((true, taken.is_ok()));
+        taken
+    }
+
+    fn take_this(&mut self, port: i64) -> Result<u16, PortError> {
         let outside = || PortError::OutOfRange(self.range.clone());
         let port = u16::try_from(port).map_err(|_| outside())?;
         if !self.range.contains(&port) {
@@ -64,6 +72,12 @@ impl<F: Fn(u16) -> bool> Ports<F> {
 
     /// Takes a free port.
     pub fn take_next(&mut self, random: &mut impl Rng) -> Result<u16, PortError> {
+        let taken = self.take_any(random);
+        self.asked.push((false, taken.is_ok()));
+        taken
+    }
+
+    fn take_any(&mut self, random: &mut impl Rng) -> Result<u16, PortError> {
         let port = if self.dry_run {
             self.taken.last().copied().unwrap_or(DRY_RUN_BASE).saturating_add(1)
         } else {

@@ -91,7 +91,7 @@ fn what_is_given_back_and_taken_again_stays() {
     let claims = Claims {
         taken: vec![("/a".to_owned(), "1".into()), ("/b".to_owned(), "2".into())],
         released: vec!["/a".to_owned(), "/c".to_owned()],
-        changed: Vec::new(),
+        ..Claims::default()
     };
     let want = Transaction::new().expect("/b", Expect::Absent).put("/b", "2").delete("/c");
     assert_eq!(claims.add_to(Transaction::new()), want);

@@ -332,6 +332,13 @@ impl Cache {
             .count()
     }
 
+    /// The keys that are no objects' and begin so.
+    pub fn claimed(&self, prefix: &str) -> Vec<String> {
+        let state = self.state.read();
+        let keys = state.claims.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        keys.take_while(|key| key.starts_with(prefix)).map(ToString::to_string).collect()
+    }
+
     /// Whether this key, which is no object's, has a record.
     pub fn is_claimed(&self, key: &str) -> bool {
         self.state.read().claims.contains(key)

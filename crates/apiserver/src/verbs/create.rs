@@ -1,7 +1,7 @@
 //! POST: a new object.
 
 use http::Response;
-use kinds::document::{at, remove, set, text};
+use kinds::document::{at, given, remove, set, text};
 use kinds::{Kind, metadata};
 use rand::Rng;
 use serde_json::Value;
@@ -40,7 +40,8 @@ pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {
     let (mut document, mut warnings) = decode::body(call, &options)?;
     let namespace = text(at(&document, "metadata"), "namespace").to_owned();
     check_namespace(&call.info.namespace, &namespace, &mut document)?;
-    let mut written = create(&call.api, call.kind, &call.info.namespace, document, &options).await?;
+    let written = create(&call.api, call.kind, &call.info.namespace, document, &options).await;
+    let mut written = written.map_err(|status| status.warned(&warnings))?;
     warnings.append(&mut written.warnings);
     written.warnings = warnings;
     written.answer(call)
@@ -80,6 +81,10 @@ async fn attempt(
     mut document: Value,
     options: &WriteOptions,
 ) -> Result<Written, Status> {
+    // What only the server says is nobody's.
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        remove(&mut document["metadata"], field);
+    }
     ownership::record(kind, None, &mut document, options, "")?;
     let name = text(at(&document, "metadata"), "name").to_owned();
     admission::check_create(api, kind, namespace, &name)?;
@@ -109,13 +114,13 @@ async fn attempt(
         claims.changed.clone_from(&charge.changed);
         let object = if options.dry_run {
             if api.cache.get(kind, namespace, &name).is_some() {
-                return Err(Status::already_exists(kind, &name));
+                return Err(there_already(api, place).warned(&warnings));
             }
             Object::new(kind, &document, 0)
         } else {
             match write::commit(api, place, &document, None, &claims).await? {
                 Commit::Done(object) => object,
-                Commit::Changed => return Err(Status::already_exists(kind, &name)),
+                Commit::Changed => return Err(there_already(api, place).warned(&warnings)),
                 Commit::Taken => {
                     admission::check_create(api, kind, namespace, &name)?;
                     continue;
@@ -127,13 +132,23 @@ async fn attempt(
     Err(Status::too_many_requests("too many requests for the same addresses or ports, try again", 1))
 }
 
+/// 409: there is an object at this place, which may be on its way out.
+fn there_already(api: &Api, place: Place<'_>) -> Status {
+    let mut status = Status::already_exists(place.kind, place.name);
+    let there = api.cache.get(place.kind, place.namespace, place.name).map(|object| object.document());
+    if there.is_some_and(|there| given(at(&there, "metadata"), "deletionTimestamp").is_some()) {
+        status.message.insert_str(0, "object is being deleted: ");
+    }
+    status
+}
+
 /// What the kind makes of a new object, and its faults. Answers the warnings.
 fn prepare(place: Place<'_>, document: &mut Value) -> Result<Vec<String>, Status> {
     let strategy = place.kind.strategy;
     strategy.prepare_for_create(document);
-    match strategy.generation_changes(document, document) {
-        Some(_) => document["metadata"]["generation"] = 1.into(),
-        None => remove(&mut document["metadata"], "generation"),
+    // A kind without generations keeps what its writers say.
+    if strategy.generation_changes(document, document).is_some() {
+        document["metadata"]["generation"] = 1.into();
     }
     let mut faults = metadata::validate(place.kind, document);
     faults.extend(strategy.validate(document));
@@ -151,9 +166,6 @@ fn prepare(place: Place<'_>, document: &mut Value) -> Result<Vec<String>, Status
 /// What only the server says of an object.
 fn fill_metadata(document: &mut Value) {
     let metadata = &mut document["metadata"];
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
-        remove(metadata, field);
-    }
     set(metadata, "uid", uuid::Uuid::new_v4().to_string());
     set(metadata, "creationTimestamp", clock::now());
     let generate_name = text(metadata, "generateName");

@@ -27,9 +27,10 @@ pub(crate) async fn answer(call: &Call, part: Part) -> Result<Response<Body>, St
             call.kind.strategy.default(&mut new);
             Ok(new)
         })
-        .await?;
-    let mut written = written.ok_or_else(|| Status::not_found(call.kind, &call.info.name))?;
+        .await;
+    let written = written.and_then(|written| written.ok_or_else(|| Status::not_found(call.kind, &call.info.name)));
     let mut warnings = change.warnings();
+    let mut written = written.map_err(|status| status.warned(&warnings))?;
     warnings.append(&mut written.warnings);
     written.warnings = warnings;
     written.answer(call)

@@ -54,13 +54,15 @@ pub(crate) async fn answer(call: &Call, part: Part) -> Result<Response<Body>, St
     let (mut document, mut warnings) = decode::body(call, &options)?;
     check_identity(call, &mut document)?;
     let update = Update { kind: call.kind, namespace: &call.info.namespace, name: &call.info.name, part };
-    let mut written = match update.run(&call.api, &options, |_| Ok(document.clone())).await? {
-        Some(written) => written,
-        None if part == Part::Object && call.kind.strategy.allows_create_on_update() => {
-            create::create(&call.api, call.kind, &call.info.namespace, document, &options).await?
+    let written = match update.run(&call.api, &options, |_| Ok(document.clone())).await {
+        Ok(Some(written)) => Ok(written),
+        Ok(None) if part == Part::Object && call.kind.strategy.allows_create_on_update() => {
+            create::create(&call.api, call.kind, &call.info.namespace, document, &options).await
         }
-        None => return Err(Status::not_found(call.kind, &call.info.name)),
+        Ok(None) => Err(Status::not_found(call.kind, &call.info.name)),
+        Err(status) => Err(status),
     };
+    let mut written = written.map_err(|status| status.warned(&warnings))?;
     warnings.append(&mut written.warnings);
     written.warnings = warnings;
     written.answer(call)

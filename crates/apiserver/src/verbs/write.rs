@@ -92,7 +92,12 @@ pub(crate) async fn commit(
         // Nothing new appears in a namespace that went after it was looked at.
         transaction = transaction.expect(keys::object(namespaces, "", place.namespace), Expect::Present);
     }
-    finish(api, place, document, claims.add_to(transaction)).await
+    let begun = std::time::Instant::now();
+    let committed = finish(api, place, document, claims.add_to(transaction)).await;
+    if let Ok(Commit::Done(_)) = committed {
+        claims.given.iter().for_each(|given| api.metrics.allocated(given, begun.elapsed()));
+    }
+    committed
 }
 
 /// Removes an object that was at `revision`; the answer is its last state, `document`.

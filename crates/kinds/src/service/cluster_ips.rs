@@ -112,12 +112,10 @@ fn validate_families(spec: &Value) -> Vec<Error> {
     faults
 }
 
-/// Whether both families are among the addresses and there are just two of them.
+/// Whether both families are among the addresses.
 fn is_dual_stack(addresses: &[&str]) -> bool {
-    match addresses {
-        [first, second] => addresses::family(first) != addresses::family(second),
-        _ => false,
-    }
+    let has = |family| addresses.iter().any(|address| addresses::family(address) == Some(family));
+    has(Family::V4) && has(Family::V6)
 }
 
 fn match_families(addresses: &[&str], families: &[&str], path: &Path) -> Vec<Error> {

@@ -1,0 +1,177 @@
+//! ServiceCIDRs and IPAddresses, and what of them Services are given.
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, SERVICES, merged, path, service};
+
+const CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+const IPS: &str = "/apis/networking.k8s.io/v1/ipaddresses";
+
+fn cidr(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": { "name": name }, "spec": spec,
+    })
+}
+
+fn ip(name: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "networking.k8s.io/v1", "kind": "IPAddress", "metadata": { "name": name }, "spec": spec })
+}
+
+fn ranges() -> Vec<Case> {
+    let specs = [
+        json!({}),
+        json!(null),
+        json!({ "cidrs": [] }),
+        json!({ "cidrs": ["192.168.0.0/24"] }),
+        json!({ "cidrs": ["192.168.0.0/24", "2001:db8::/64"] }),
+        json!({ "cidrs": ["2001:db8::/64", "192.168.0.0/24"] }),
+        json!({ "cidrs": ["192.168.0.0/24", "192.168.1.0/24"] }),
+        json!({ "cidrs": ["2001:db8::/64", "2001:db8:1::/64"] }),
+        json!({ "cidrs": ["192.168.0.0/24", "2001:db8::/64", "192.168.1.0/24"] }),
+        json!({ "cidrs": ["192.168.0.1/24"] }),
+        json!({ "cidrs": ["192.168.000.0/24"] }),
+        json!({ "cidrs": ["192.168.0.0"] }),
+        json!({ "cidrs": ["192.168.0.0/33"] }),
+        json!({ "cidrs": ["192.168.0.0/30"] }),
+        json!({ "cidrs": ["192.168.0.0/31"] }),
+        json!({ "cidrs": ["192.168.0.0/32"] }),
+        json!({ "cidrs": ["2001:db8::/48"] }),
+        json!({ "cidrs": ["2001:db8::/63"] }),
+        json!({ "cidrs": ["2001:db8::/128"] }),
+        json!({ "cidrs": ["2001:DB8::/64"] }),
+        json!({ "cidrs": ["2001:db8:0::/64"] }),
+        json!({ "cidrs": ["::ffff:192.168.0.0/120"] }),
+        json!({ "cidrs": ["0.0.0.0/0"] }),
+        json!({ "cidrs": ["127.0.0.0/8"] }),
+        json!({ "cidrs": [""] }),
+        json!({ "cidrs": ["192.168.0.0/24", ""] }),
+        json!({ "cidrs": "192.168.0.0/24" }),
+    ];
+    let mut cases = Vec::new();
+    for spec in &specs {
+        cases.push(Case::new(format!("range {spec}")).post(CIDRS, &cidr("r", spec)).get(format!("{CIDRS}/r")));
+        for first in [json!({ "cidrs": ["192.168.0.0/24"] }), json!({ "cidrs": ["192.168.0.0/24", "2001:db8::/64"] })] {
+            let case = Case::new(format!("range {first} then {spec}")).post(CIDRS, &cidr("r", &first));
+            cases.push(match cases.len() % 2 {
+                0 => case.put(format!("{CIDRS}/r"), &cidr("r", spec)),
+                _ => case.merge(format!("{CIDRS}/r"), &json!({ "spec": spec })),
+            });
+        }
+    }
+    let condition = json!({ "type": "Ready", "status": "False", "reason": "R", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z" });
+    for conditions in [
+        json!([condition]),
+        json!([condition, condition]),
+        json!([merged([&condition, &json!({ "status": "Maybe" })])]),
+        json!([merged([&condition, &json!({ "type": "" })])]),
+        json!([merged([&condition, &json!({ "reason": "not good" })])]),
+    ] {
+        cases.push(
+            Case::new(format!("conditions of a range {conditions}"))
+                .post(CIDRS, &cidr("r", &json!({ "cidrs": ["192.168.0.0/24"] })))
+                .merge(format!("{CIDRS}/r/status"), &json!({ "status": { "conditions": conditions } }))
+                .get(format!("{CIDRS}/r")),
+        );
+    }
+    for name in ["Not Good", "", "a.b"] {
+        let spec = json!({ "cidrs": ["192.168.0.0/24"] });
+        cases.push(Case::new(format!("range named {name:?}")).post(CIDRS, &cidr(name, &spec)));
+    }
+    cases
+}
+
+fn addresses() -> Vec<Case> {
+    let parent = json!({ "resource": "services", "namespace": "default", "name": "x" });
+    let good = json!({ "parentRef": parent });
+    let mut cases = Vec::new();
+    for name in [
+        "192.168.3.1",
+        "2001:db8::7",
+        "2001:DB8::7",
+        "2001:db8:0::7",
+        "010.0.0.1",
+        "::ffff:10.0.0.1",
+        "host",
+        "10.96.0.77",
+        "fd00:96::77",
+        "",
+    ] {
+        cases.push(Case::new(format!("address {name:?}")).post(IPS, &ip(name, &good)));
+    }
+    let parents = [
+        json!({}),
+        json!(null),
+        json!({ "parentRef": null }),
+        json!({ "parentRef": {} }),
+        json!({ "parentRef": { "resource": "services" } }),
+        json!({ "parentRef": { "name": "x" } }),
+        json!({ "parentRef": { "resource": "a/b", "name": "%", "namespace": "..", "group": "Not Good" } }),
+        json!({ "parentRef": { "resource": "gateways", "name": "x", "group": "example.com" } }),
+    ];
+    for spec in &parents {
+        cases.push(Case::new(format!("address of {spec}")).post(IPS, &ip("192.168.3.1", spec)));
+        cases.push(
+            Case::new(format!("address then of {spec}"))
+                .post(IPS, &ip("192.168.3.1", &good))
+                .put(format!("{IPS}/192.168.3.1"), &ip("192.168.3.1", spec))
+                .merge(format!("{IPS}/192.168.3.1"), &json!({ "spec": spec }))
+                .merge(format!("{IPS}/192.168.3.1"), &json!({ "metadata": { "labels": { "a": "b" } } })),
+        );
+    }
+    cases
+}
+
+/// What Services take and give back.
+fn given() -> Vec<Case> {
+    let both = json!({ "clusterIP": "10.96.0.60", "clusterIPs": ["10.96.0.60", "fd00:96::60"], "ipFamilyPolicy": "RequireDualStack" });
+    let v4 = || format!("{IPS}/10.96.0.60");
+    let v6 = || format!("{IPS}/fd00:96::60");
+    let parent = json!({ "parentRef": { "resource": "services", "namespace": "default", "name": "x" } });
+    vec![
+        Case::new("both are taken and given back")
+            .post(SERVICES, &service(&both))
+            .get(v4())
+            .get(v6())
+            .merge(path(), &json!({ "spec": { "ipFamilyPolicy": "SingleStack" } }))
+            .get(v4())
+            .get(v6())
+            .merge(path(), &json!({ "spec": { "ipFamilyPolicy": "PreferDualStack", "clusterIPs": ["10.96.0.60", "fd00:96::60"] } }))
+            .get(v6())
+            .merge(path(), &json!({ "spec": { "type": "ExternalName", "externalName": "example.com" } }))
+            .get(v4())
+            .get(v6())
+            .put(path(), &service(&both))
+            .get(v4())
+            .delete(path())
+            .get(v4())
+            .get(v6()),
+        Case::new("the second is taken already, and the first is not kept")
+            .post(IPS, &ip("fd00:96::60", &parent))
+            .post(SERVICES, &service(&both))
+            .get(v4())
+            .post(SERVICES, &service(&json!({ "clusterIP": "10.96.0.60" })))
+            .merge(path(), &json!({ "spec": { "ipFamilyPolicy": "RequireDualStack", "clusterIPs": ["10.96.0.60", "fd00:96::60"] } }))
+            .get(path())
+            .get(v6()),
+        Case::new("an address that somebody made")
+            .post(IPS, &ip("10.96.0.60", &parent))
+            .post(SERVICES, &service(&json!({ "clusterIP": "10.96.0.60" })))
+            .delete(v4())
+            .post(SERVICES, &service(&json!({ "clusterIP": "10.96.0.60" })))
+            .delete(path()),
+        Case::new("endpoints go with their Service")
+            .post(SERVICES, &service(&json!({})))
+            .post(
+                "/api/v1/namespaces/default/endpoints",
+                &json!({ "apiVersion": "v1", "kind": "Endpoints", "metadata": { "name": "s" } }),
+            )
+            .delete(path())
+            .get("/api/v1/namespaces/default/endpoints/s"),
+        Case::new("the Service of the API").get(format!("{SERVICES}/kubernetes")),
+        Case::new("the range of the cluster").get(format!("{CIDRS}/kubernetes")),
+    ]
+}
+
+pub fn all() -> Vec<Case> {
+    ranges().into_iter().chain(addresses()).chain(given()).collect()
+}
