@@ -147,7 +147,7 @@ async fn service(api: &Api) -> Result<(), BootstrapError> {
             "name": SERVICE, "namespace": "default", "labels": { "component": "apiserver", "provider": "kubernetes" },
         },
         "spec": {
-            "clusterIP": address.to_string(), "clusterIPs": [address.to_string()], "type": "ClusterIP",
+            "clusterIP": address.to_string(), "ipFamilyPolicy": "SingleStack", "type": "ClusterIP",
             "ports": [{ "name": "https", "port": SERVICE_PORT, "protocol": "TCP", "targetPort": port(api) }],
         },
     });

@@ -54,7 +54,8 @@ pub(crate) async fn answer(call: &Call, part: Part) -> Result<Response<Body>, St
     let (mut document, mut warnings) = decode::body(call, &options)?;
     check_identity(call, &mut document)?;
     let update = Update { kind: call.kind, namespace: &call.info.namespace, name: &call.info.name, part };
-    let written = match update.run(&call.api, &options, |_| Ok(document.clone())).await {
+    let put = |old: &Value| update.check_uid(&document, old).map(|()| document.clone());
+    let written = match update.run(&call.api, &options, put).await {
         Ok(Some(written)) => Ok(written),
         Ok(None) if part == Part::Object && call.kind.strategy.allows_create_on_update() => {
             create::create(&call.api, call.kind, &call.info.namespace, document, &options).await
@@ -166,10 +167,20 @@ impl Update<'_> {
             set(&mut new["metadata"], "resourceVersion", current);
             return Ok(());
         }
-        let uid = text(at(new, "metadata"), "uid").to_owned();
         if based_on != current {
             return Err(Status::modified(self.kind, self.name));
         }
+        Ok(())
+    }
+
+    /// A whole document that says which object it is must be of that one. (Of a patch, another uid is a field that may
+    /// not change.)
+    fn check_uid(&self, new: &Value, old: &Value) -> Result<(), Status> {
+        let version = |object: &Value| text(at(object, "metadata"), "resourceVersion").to_owned();
+        if version(new) != version(old) {
+            return Ok(());
+        }
+        let uid = text(at(new, "metadata"), "uid");
         let have = text(at(old, "metadata"), "uid");
         if !uid.is_empty() && uid != have {
             let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}");

@@ -69,7 +69,9 @@ impl Case {
             let body: Value = serde_json::from_str(&step.body).ok()?;
             let path = step.path.split('?').next()?;
             match step.method {
-                "POST" => Some(format!("{path}/{}", body["metadata"]["name"].as_str()?)),
+                "POST" => {
+                    Some(format!("{path}/{}", body["metadata"]["name"].as_str().filter(|name| !name.is_empty())?))
+                }
                 "PUT" | "PATCH" => Some(path.trim_end_matches("/status").to_owned()),
                 _ => None,
             }

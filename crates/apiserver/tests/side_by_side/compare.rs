@@ -90,7 +90,7 @@ impl Given {
 /// that a patch made and that cannot be decoded.
 fn settle(body: &mut Value) {
     const OBJECT: &str = "Invalid value: \"";
-    let cut = |text: &str| match (text.find(OBJECT), text.rfind("\": json: ").or(text.rfind("\": strict "))) {
+    let cut = |text: &str| match (text.find(OBJECT), text.rfind("}\": ")) {
         (Some(from), Some(to)) if text.contains("managedFields") && from < to => {
             format!("{}…{}", &text[..from + OBJECT.len()], &text[to..])
         }
