@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 /// Kubernetes Services, whole, in one binary.
 #[derive(Debug, Parser)]
@@ -88,6 +88,10 @@ pub struct Ranges {
     /// The range of cluster IPs. Its first address is the API's own, its tenth that of the DNS.
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16", value_parser = parse_range)]
     pub service_cidr: Ipv4Net,
+    /// A second range of cluster IPs, of IPv6, for Services that ask for both families. Default: none; Services have
+    /// one family then. Nodes of `up` and `node` serve IPv4 alone, those of `agent` both.
+    #[arg(long, value_name = "CIDR", value_parser = parse_ipv6_range)]
+    pub service_cidr_ipv6: Option<Ipv6Net>,
     /// The range of Pods' addresses. Each node gets a /24 of it.
     #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16", value_parser = parse_range)]
     pub pod_cidr: Ipv4Net,
@@ -290,6 +294,10 @@ pub struct NodeName {
 
 fn parse_range(text: &str) -> Result<Ipv4Net, String> {
     text.parse().map_err(|_| "give a range, such as 10.96.0.0/16".to_owned())
+}
+
+fn parse_ipv6_range(text: &str) -> Result<Ipv6Net, String> {
+    text.parse().map_err(|_| "give a range of IPv6, such as fd00:96::/112".to_owned())
 }
 
 fn parse_address(text: &str) -> Result<Ipv4Addr, String> {

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use ipnet::{Ipv4Net, Ipv4Subnets};
+use ipnet::{Ipv4Net, Ipv4Subnets, Ipv6Net};
 
 use crate::refusal::Refusal;
 
@@ -361,6 +361,22 @@ pub fn check_service_cidr(range: Ipv4Net) -> Result<(), Refusal> {
     Err(Refusal::new(format!(
         "--service-cidr {range}: too small; a /28 is the least, so that there is a tenth address for DNS"
     )))
+}
+
+/// Refuses a second Service range that addresses cannot be given from: host bits, or a prefix that Kubernetes' allocator
+/// does not take.
+///
+/// # Errors
+/// With the flag and its cure.
+pub fn check_service_cidr_ipv6(range: Option<Ipv6Net>) -> Result<(), Refusal> {
+    let Some(range) = range else { return Ok(()) };
+    if range.trunc() != range {
+        return Err(Refusal::new(format!("--service-cidr-ipv6 {range}: has host bits set; say {}", range.trunc())));
+    }
+    if !(64..=120).contains(&range.prefix_len()) {
+        return Err(Refusal::new(format!("--service-cidr-ipv6 {range}: give a prefix from /64 to /120")));
+    }
+    Ok(())
 }
 
 /// Refuses a Pod range that has no /24 for each of so many nodes.

@@ -12,7 +12,7 @@ use apiserver::audit::Audit;
 use apiserver::pki::Authority;
 use http::HeaderValue;
 use http::header::USER_AGENT;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -47,6 +47,8 @@ pub struct Settings {
     pub advertise: SocketAddr,
     /// Cluster IPs.
     pub service_cidr: Ipv4Net,
+    /// Cluster IPs of the second family, if there is one.
+    pub service_cidr_ipv6: Option<Ipv6Net>,
     /// Pods' addresses.
     pub pod_cidr: Ipv4Net,
     /// Node ports, first and last.
@@ -72,6 +74,7 @@ impl Settings {
             listen,
             advertise: layout.api_for_nodes(),
             service_cidr: layout.service_cidr,
+            service_cidr_ipv6: None,
             pod_cidr: layout.pod_cidr,
             node_port_range: layout.node_port_range,
             load_balancer_pool: layout.load_balancer_pool.clone(),
@@ -116,7 +119,7 @@ impl ControlPlane {
             listen: settings.listen.clone(),
             advertise: settings.advertise.ip(),
             names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
-            service_cidr: settings.service_cidr.into(),
+            service_cidr: (settings.service_cidr, settings.service_cidr_ipv6).into(),
             node_ports: settings.node_port_range.0..=settings.node_port_range.1,
             tokens: Vec::new(),
             audit: settings.audit,
@@ -262,6 +265,7 @@ pub async fn run(args: cli::Server) -> Result<()> {
     let ranges = &args.ranges;
     layout::check_ranges(&[("--service-cidr", ranges.service_cidr), ("--pod-cidr", ranges.pod_cidr)])?;
     layout::check_service_cidr(ranges.service_cidr)?;
+    layout::check_service_cidr_ipv6(ranges.service_cidr_ipv6)?;
     layout::check_pod_cidr(ranges.pod_cidr, 1)?;
     layout::check_node_ports(ranges.node_port_range)?;
     let load_balancer_pool = ranges.load_balancer_pool.clone().unwrap_or_else(|| DEFAULT_POOL.to_owned());
@@ -285,6 +289,7 @@ pub async fn run(args: cli::Server) -> Result<()> {
         listen: vec![args.api_address],
         advertise,
         service_cidr: args.ranges.service_cidr,
+        service_cidr_ipv6: args.ranges.service_cidr_ipv6,
         pod_cidr: args.ranges.pod_cidr,
         node_port_range: args.ranges.node_port_range,
         load_balancer_pool,

@@ -49,6 +49,7 @@ pub async fn run(args: cli::Up, log: &str) -> Result<()> {
     let started = Instant::now();
     preflight::is_root()?;
     let layout = Layout::plan(&wishes(&args)?)?;
+    layout::check_service_cidr_ipv6(args.ranges.service_cidr_ipv6)?;
     if args.detach && !args.background {
         return detach::start_in_background(&args).await;
     }
@@ -142,7 +143,8 @@ impl Cluster {
         let (bridge, range, count) = (&self.layout.bridge, self.layout.node_cidr, self.layout.nodes.len());
         progress.done("network", &format!("{bridge} {range}, {count} nodes"));
 
-        let settings = Settings::of_cluster(&self.layout, &self.args.upstream_dns, self.audit.clone());
+        let mut settings = Settings::of_cluster(&self.layout, &self.args.upstream_dns, self.audit.clone());
+        settings.service_cidr_ipv6 = self.args.ranges.service_cidr_ipv6;
         let plane = ends.or(ControlPlane::start(settings)).await?;
         let (client, relay) = (plane.client(), plane.dns_relay());
         let clients = self.layout.api_for_clients();

@@ -53,6 +53,11 @@ fn flags_that_are_none_are_refused() {
         (&["up", "--service-cidr", "10.96.0.1/16"], "--service-cidr 10.96.0.1/16: has host bits set; say 10.96.0.0/16"),
         (&["up", "--service-cidr", "10.96.0.0/30"], "--service-cidr 10.96.0.0/30: too small; a /28 is the least"),
         (
+            &["up", "--service-cidr-ipv6", "fd00:96::1/112"],
+            "--service-cidr-ipv6 fd00:96::1/112: has host bits set; say fd00:96::/112",
+        ),
+        (&["up", "--service-cidr-ipv6", "fd00::/48"], "--service-cidr-ipv6 fd00::/48: give a prefix from /64 to /120"),
+        (
             &["up", "--pod-cidr", "10.96.0.0/14"],
             "--service-cidr 10.96.0.0/16 overlaps --pod-cidr 10.96.0.0/14; choose ranges",
         ),
