@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const TABLE: &str = include_str!("../../rbac/table.txt");
 
 /// What a node of Portolan's own may beside what every node may: read all that its rules and its DNS are made of, and
-/// share load balancers' addresses with the others. Which leases it may write is looked at when they are let in.
+/// share load balancers' addresses with the others, and speak to routers with the passwords of one Secret. Which leases it may write is looked at when they are let in.
 const OWN: &str = "\
 =ClusterRole portolan:node
 get,list,watch - namespaces,nodes,services
@@ -22,6 +22,7 @@ list,watch coordination.k8s.io leases
 group system:nodes
 =Role kube-system portolan:load-balancers
 get,list,watch - configmaps portolan-load-balancer
+get - secrets portolan-load-balancer-bgp
 =RoleBinding kube-system portolan:load-balancers Role portolan:load-balancers
 group system:nodes
 ";

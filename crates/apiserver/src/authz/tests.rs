@@ -141,6 +141,11 @@ fn the_table_of_defaults_is_read_whole() {
         let faults = kind.strategy.validate(&document);
         assert!(faults.is_empty(), "{}: {faults:?}", given.name);
     }
+    let nodes = all.iter().find(|given| {
+        (given.namespace, given.plural) == ("kube-system", "roles") && given.name == "portolan:load-balancers"
+    });
+    let secrets = json!({ "verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["portolan-load-balancer-bgp"] });
+    assert_eq!(nodes.unwrap().document["rules"][1], secrets, "nodes read the passwords of BGP, and no other Secret");
     let admin = all.iter().find(|given| given.name == "cluster-admin" && given.plural == "clusterroles").unwrap();
     assert_eq!(
         admin.document["rules"],
