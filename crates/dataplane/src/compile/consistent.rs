@@ -1,5 +1,5 @@
 //! Services whose nodes choose alike: a hash of the client's address and port says the slot, and all nodes have the same
-//! endpoints in the same slots ([`List::Consistent`](crate::route::List::Consistent)).
+//! endpoints in the same slots ([`List::Consistent`]).
 //!
 //! That alone would not keep a connection when a router leads it to another node: answers must come by the node that
 //! rewrote the destination. So whatever node a packet comes to, the endpoint's own node rewrites it: the others pass it on
