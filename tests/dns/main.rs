@@ -1,6 +1,7 @@
 //! `portolan dns` in CoreDNS' place: names, health, readiness, metrics, and an API that comes late and goes away.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod beside;
 mod clients;
 mod replay;
 #[allow(dead_code, reason = "the agent's tests need more of a cluster than these")]

@@ -56,6 +56,8 @@ impl Wire {
         setsockopt(&socket, sockopt::ReceiveTimeout, &patience).unwrap();
         // A frame is stamped where it comes in, before it waits for anybody: stamps tell the order of what was sent.
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true).unwrap();
+        // A thousand addresses that move at once are some thousand frames in a moment.
+        setsockopt(&socket, sockopt::RcvBufForce, &(64 << 20)).unwrap();
         let (words, over) = (Words::default(), Arc::<AtomicBool>::default());
         let (heard, ended) = (words.clone(), over.clone());
         let listening = std::thread::spawn(move || {

@@ -109,12 +109,13 @@ impl Lookup<'_> {
         match place {
             Place::Nowhere => Step::Missing,
             Place::Apex if matches!(asked.qtype, rtype::NS | rtype::ANY) => {
-                self.apex(asked.before, reply);
+                self.write_apex(asked.before, reply);
                 Step::Written
             }
             Place::Apex | Place::Branch => self.empty(),
-            Place::Namespace(name) if self.tables.has_namespace(name) => self.empty(),
-            Place::Namespace(_) => Step::Missing,
+            Place::Namespace { of_pods: true, .. } if self.tables.zones.pods == PodNames::Disabled => Step::Missing,
+            Place::Namespace { name, .. } if self.tables.has_namespace(name) => self.empty(),
+            Place::Namespace { .. } => Step::Missing,
             Place::DnsVersion => self.dns_version(asked, reply),
             Place::NameServer => match asked.qtype {
                 rtype::TXT => Step::Missing,
@@ -163,6 +164,11 @@ impl Lookup<'_> {
     }
 
     fn apex(&self, before: usize, reply: &mut Reply<'_>) -> Verdict {
+        self.write_apex(before, reply);
+        self.written(before, reply)
+    }
+
+    fn write_apex(&self, before: usize, reply: &mut Reply<'_>) {
         let zones = &self.tables.zones;
         let zone = self.zone_pointer(before);
         match self.query.qtype {
@@ -177,7 +183,6 @@ impl Lookup<'_> {
             rtype::ANY => compose::any(zone, zones.ttl, reply),
             _ => {}
         }
-        self.written(before, reply)
     }
 
     fn dns_version(&self, asked: &Asked<'_>, reply: &mut Reply<'_>) -> Step {
@@ -243,12 +248,12 @@ impl Lookup<'_> {
 
     fn reverse(&self, before: usize, reply: &mut Reply<'_>) -> Verdict {
         let qtype = self.query.qtype;
-        if before == 0 {
-            return match qtype {
-                rtype::SOA | rtype::NS | rtype::ANY => self.apex(0, reply),
-                rtype::TXT => self.no_name(0, reply),
-                _ => self.no_data(0, reply),
-            };
+        match qtype {
+            rtype::SOA | rtype::NS | rtype::ANY if before == 0 => return self.apex(0, reply),
+            rtype::SOA => return self.no_data(before, reply),
+            rtype::TXT => {}
+            _ if before == 0 => return self.no_data(0, reply),
+            _ => {}
         }
         if let (rtype::PTR | rtype::ANY, Some(address)) = (qtype, reverse::address(&self.query.name)) {
             self.pointers(address, reply);
@@ -265,7 +270,7 @@ impl Lookup<'_> {
             Fallthrough::Public => !reverse::is_private(&self.query.name),
             Fallthrough::All => true,
         };
-        match if qtype == rtype::SOA { self.no_data(before, reply) } else { self.no_name(before, reply) } {
+        match self.no_name(before, reply) {
             Verdict::Answered(code) if let_through => Verdict::Fallthrough(code),
             verdict => verdict,
         }

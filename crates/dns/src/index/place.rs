@@ -16,7 +16,12 @@ pub(super) enum Place<'n> {
     /// `ns.dns.ZONE`.
     NameServer,
     /// `NAMESPACE.svc.ZONE` or `NAMESPACE.pod.ZONE`; the namespace's label with its length.
-    Namespace(&'n [u8]),
+    Namespace {
+        /// Its label, with its length.
+        name: &'n [u8],
+        /// Whether it is asked for among the names of Pods.
+        of_pods: bool,
+    },
     /// A Service's name or a name below it.
     Service {
         /// The Service's and the namespace's labels, as the index keys them.
@@ -56,7 +61,7 @@ pub(super) fn place(name: &AskedName, before: usize) -> Place<'_> {
     };
     match (before, pods) {
         (1, _) => Place::Branch,
-        (2, _) => Place::Namespace(between(0, 1)),
+        (2, of_pods) => Place::Namespace { name: between(0, 1), of_pods },
         // A Pod's name may have labels before it that do not matter, as with CoreDNS.
         (3..=5, true) => Place::Pod { label: name.label(before - 3), namespace: between(before - 2, before - 1) },
         (3..=5, false) => Place::Service {
