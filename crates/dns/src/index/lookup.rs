@@ -248,10 +248,12 @@ impl Lookup<'_> {
 
     fn reverse(&self, before: usize, reply: &mut Reply<'_>) -> Verdict {
         let qtype = self.query.qtype;
+        let is_public = self.tables.zones.fallthrough == Fallthrough::Public && !reverse::is_private(&self.query.name);
         match qtype {
             rtype::SOA | rtype::NS | rtype::ANY if before == 0 => return self.apex(0, reply),
-            rtype::SOA => return self.no_data(before, reply),
-            rtype::TXT => {}
+            // Of what lies below, CoreDNS says so too, whatever it lets through. Zones of the world's are another's.
+            rtype::SOA if !is_public => return self.no_data(before, reply),
+            rtype::SOA | rtype::TXT => {}
             _ if before == 0 => return self.no_data(0, reply),
             _ => {}
         }
@@ -267,10 +269,10 @@ impl Lookup<'_> {
         }
         let let_through = match self.tables.zones.fallthrough {
             Fallthrough::None => false,
-            Fallthrough::Public => !reverse::is_private(&self.query.name),
+            Fallthrough::Public => is_public,
             Fallthrough::All => true,
         };
-        match self.no_name(before, reply) {
+        match if qtype == rtype::SOA { self.no_data(before, reply) } else { self.no_name(before, reply) } {
             Verdict::Answered(code) if let_through => Verdict::Fallthrough(code),
             verdict => verdict,
         }

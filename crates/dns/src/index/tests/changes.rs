@@ -177,7 +177,7 @@ fn a_zone_of_another_name_with_name_servers_pods_disabled_and_pod_names() {
         "10-1-0-8.db.shop.svc.k8s.example.org. A 10.1.0.8"
     );
     assert_eq!(told(&index, "10-1-2-3.shop.pod.k8s.example.org", rtype::A), format!("NXDOMAIN {zone}"));
-    assert_eq!(told(&index, "shop.pod.k8s.example.org", rtype::A), format!("NODATA {zone}"));
+    assert_eq!(told(&index, "shop.pod.k8s.example.org", rtype::A), format!("NXDOMAIN {zone}"));
     assert_eq!(
         told(&index, zone, rtype::NS),
         format!("{zone} NS ns.dns.{zone} / ns.dns.{zone} A 10.96.0.10 + ns.dns.{zone} AAAA fd00:96::a")
