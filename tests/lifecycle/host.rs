@@ -38,9 +38,12 @@ impl Host {
         }
         let fresh = ["/run", "/var/lib", "/tmp"].map(Path::new);
         testbed::isolate(&fresh).unwrap();
-        // Tests may be run by `nohup`, which has this signal ignored, and children would have it from here.
-        // SAFETY: no handler is installed, so that none can run where it must not.
-        unsafe { nix::sys::signal::signal(Signal::SIGHUP, nix::sys::signal::SigHandler::SigDfl) }.unwrap();
+        // Tests may be run by `nohup`, or in the background of a shell, which have these signals ignored, and children would
+        // have it from here: what comes before they listen would be lost.
+        for signal in [Signal::SIGHUP, Signal::SIGINT] {
+            // SAFETY: no handler is installed.
+            unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }.unwrap();
+        }
         let devices = fresh.map(|path| {
             let device = fs::metadata(path).unwrap().dev();
             format!("{}:{}", nix::sys::stat::major(device), nix::sys::stat::minor(device))
